@@ -1,0 +1,3 @@
+//! `provision`: from an inventory to a running Apache Spark on Mesos cluster.
+pub mod inventory;
+pub mod mesos;
