@@ -1,3 +1,9 @@
 //! `provision`: from an inventory to a running Apache Spark on Mesos cluster.
+pub mod event;
+pub mod health;
 pub mod inventory;
 pub mod mesos;
+pub mod resource;
+pub mod script;
+pub mod tasks;
+pub mod template;

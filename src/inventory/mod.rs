@@ -163,8 +163,8 @@ pub enum MesosPackage {
         suite: String,
         /// Components.
         components: Vec<String>,
-        /// ASCII-armoured or binary key file, local.
-        key: Option<PathBuf>,
+        /// The key that its lists are signed with, ASCII-armoured.
+        key: Option<Fetch>,
     },
     /// The user sees to it.
     Preinstalled,

@@ -1,0 +1,305 @@
+//! A Docker image: built here, loaded from an archive or pulled by digest.
+
+use std::fmt::Write as _;
+
+use super::unpacked::UNPACK;
+use super::{Facts, Look, digest_of, fetched};
+use crate::inventory::{Fetch, Proxy};
+use crate::script::{Fix, Probe, Sections, Step, quote};
+
+/// Label that names what an image was built from.
+pub const LABEL: &str = "provision.inputs";
+
+/// A Docker image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Its name and tag; for a loaded archive its file name.
+    pub name: String,
+    /// How it comes to the host.
+    pub origin: Origin,
+    /// How to download what it needs.
+    pub proxy: Proxy,
+}
+
+/// How an image comes to a host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// Built on the host.
+    Build(Build),
+    /// Loaded from an archive; whatever names are in it are remembered in a stamp.
+    Load {
+        /// The archive.
+        archive: Fetch,
+        /// Where the names are remembered.
+        stamp: String,
+    },
+    /// Pulled by digest.
+    Pull,
+}
+
+/// A build and its context.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Build {
+    /// The Dockerfile.
+    pub dockerfile: String,
+    /// Small files of the context: name → text.
+    pub files: Vec<(String, String)>,
+    /// Archives unpacked into the context: name of the directory → archive and what it must hold.
+    pub trees: Vec<(String, Fetch, &'static str)>,
+    /// Files put into the context as they are: name → file.
+    pub blobs: Vec<(String, Fetch)>,
+}
+
+impl Build {
+    /// Digest of all it is made of: what the label holds.
+    pub fn digest(&self) -> String {
+        let mut parts = vec![self.dockerfile.as_str()];
+        for (name, text) in &self.files {
+            parts.extend([name.as_str(), text.as_str()]);
+        }
+        for (name, fetch, _) in &self.trees {
+            parts.extend([name.as_str(), fetch.digest.hex()]);
+        }
+        for (name, fetch) in &self.blobs {
+            parts.extend([name.as_str(), fetch.digest.hex()]);
+        }
+        digest_of(parts)
+    }
+}
+
+impl Image {
+    /// What an executor started from it depends on.
+    pub fn input(&self) -> String {
+        match &self.origin {
+            Origin::Build(build) => format!("{}={}", self.name, build.digest()),
+            Origin::Load { archive, .. } => format!("{}={}", self.name, archive.digest.hex()),
+            Origin::Pull => self.name.clone(),
+        }
+    }
+
+    /// What is wanted.
+    pub fn want(&self) -> Facts {
+        match &self.origin {
+            Origin::Build(build) => Facts::from([("inputs", build.digest())]),
+            Origin::Load { archive, .. } => Facts::from([("archive", archive.digest.hex().into())]),
+            Origin::Pull => Facts::from([("image", "present".to_owned())]),
+        }
+    }
+
+    /// Builds, loads or pulls.
+    pub fn fix(&self) -> Vec<Step> {
+        match &self.origin {
+            Origin::Build(build) => self.build(build),
+            Origin::Load { archive, stamp } => self.load(archive, stamp),
+            Origin::Pull => vec![Step::Run(Fix::new(format!(
+                "docker pull -q {name}\ndocker image inspect -f '{{{{.Id}}}}' {name}",
+                name = quote(&self.name)
+            )))],
+        }
+    }
+
+    fn load(&self, archive: &Fetch, stamp: &str) -> Vec<Step> {
+        let mut steps = fetched::steps(archive, &self.proxy);
+        let stamp_path = quote(stamp);
+        steps.push(Step::Run(Fix::new(format!(
+            "out=$(docker load -q -i {archive}) || die loading {archive} failed: \"$out\"\n\
+             say \"$out\"\n\
+             mkdir -p \"$(dirname {stamp_path})\"\n\
+             text=$(printf '%s\\n' {digest}; printf '%s\\n' \"$out\" | sed -n 's/^Loaded image\\( ID\\)*: //p')\n\
+             sum=$(printf '%s\\n' \"$text\" | sha256sum); sum=${{sum%% *}}\n\
+             put {stamp_path} root root 600 \"$sum\" \"$text\n\"",
+            archive = quote(&fetched::path(archive)),
+            digest = archive.digest.hex(),
+        ))));
+        steps
+    }
+
+    fn build(&self, build: &Build) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (_, fetch, _) in &build.trees {
+            steps.extend(fetched::steps(fetch, &self.proxy));
+        }
+        for (_, fetch) in &build.blobs {
+            steps.extend(fetched::steps(fetch, &self.proxy));
+        }
+        let mut script = format!("{UNPACK}\n");
+        let _ = writeln!(script, "mkdir -p /var/lib/provision/build");
+        let _ = writeln!(script, "d=$(mktemp -d /var/lib/provision/build/XXXXXX)");
+        let _ = writeln!(script, "trap 'rm -rf \"$d\"' EXIT");
+        let _ = writeln!(script, "mkdir \"$d/context\"");
+        let mut write = |name: &str, text: &str| {
+            let _ = writeln!(
+                script,
+                "printf '%s' {} > \"$d/context\"/{}",
+                quote(text),
+                quote(name)
+            );
+        };
+        write("Dockerfile", &build.dockerfile);
+        for (name, text) in &build.files {
+            write(name, text);
+        }
+        for (name, fetch, holds) in &build.trees {
+            let _ = writeln!(
+                script,
+                "mkdir \"$d/unpack\"; unpack {} \"$d/unpack\" {}\nmv -T \"$home\" \"$d/context\"/{}; rm -rf \"$d/unpack\"",
+                quote(&fetched::path(fetch)),
+                quote(holds),
+                quote(name)
+            );
+        }
+        for (name, fetch) in &build.blobs {
+            let _ = writeln!(
+                script,
+                "cp {} \"$d/context\"/{}",
+                quote(&fetched::path(fetch)),
+                quote(name)
+            );
+        }
+        let mut arguments = String::new();
+        for (name, value) in [
+            ("http_proxy", &self.proxy.http),
+            ("https_proxy", &self.proxy.https),
+            ("no_proxy", &self.proxy.no_proxy),
+        ] {
+            if let Some(value) = value {
+                let _ = write!(arguments, " --build-arg {}", quote(&format!("{name}={value}")));
+            }
+        }
+        // The classic builder is enough and is there in every engine since 1.8; buildx is a separate
+        // package on some distributions.
+        let _ = write!(
+            script,
+            "DOCKER_BUILDKIT=0 docker build --rm --force-rm --label {LABEL}={digest} -t {name}{arguments} \"$d/context\"\n\
+             docker image inspect -f 'image id {{{{.Id}}}}' {name}",
+            digest = build.digest(),
+            name = quote(&self.name),
+        );
+        steps.push(Step::Run(Fix::new(script)));
+        steps
+    }
+}
+
+/// One `docker image inspect` for every image of a host, and only where the engine runs: asking would
+/// start it through its socket, and a probe changes nothing. Loaded archives are looked for by the
+/// names in their stamps, which the shell reads without a fork.
+pub fn probe(all: &[&Image]) -> Probe {
+    if all.is_empty() {
+        return Probe::default();
+    }
+    let mut script = String::from("set --\n");
+    for image in all {
+        match &image.origin {
+            Origin::Load { stamp, .. } => {
+                let stamp = quote(stamp);
+                let _ = writeln!(
+                    script,
+                    "if [ -f {stamp} ]; then {{ read -r l && printf 'stamp %s %s\\n' {stamp} \"$l\"; \
+                     while read -r l; do [ -z \"$l\" ] || {{ set -- \"$@\" \"$l\"; printf 'holds %s %s\\n' {stamp} \"$l\"; }}; done; }} < {stamp}; fi"
+                );
+            }
+            _ => {
+                let _ = writeln!(script, "set -- \"$@\" {}", quote(&image.name));
+            }
+        }
+    }
+    let _ = write!(
+        script,
+        "p=; [ ! -f /run/docker.pid ] || read -r p < /run/docker.pid || :\n\
+         if ! command -v docker >/dev/null 2>&1; then echo 'engine absent'\n\
+         elif [ -z \"$p\" ] || [ ! -d \"/proc/$p\" ]; then echo 'engine stopped'\n\
+         elif [ $# -gt 0 ]; then echo 'engine running'\n\
+         docker image inspect -f '{{{{range .RepoTags}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{range .RepoDigests}}}}tag {{{{.}}}}\n{{{{end}}}}id {{{{.Id}}}} {{{{index .Config.Labels \"{LABEL}\"}}}}' \"$@\" 2>/dev/null\n\
+         else echo 'engine running'; fi"
+    );
+    Probe::new("images", script)
+}
+
+/// Facts of one image.
+pub fn read(image: &Image, sections: &Sections) -> Look {
+    let Some(text) = sections.get("images") else {
+        return Look::Failed("the question about images got no answer".to_owned());
+    };
+    if text.lines().any(|line| line == "engine stopped") {
+        return Look::Later("the Docker engine runs");
+    }
+    if text.lines().any(|line| line == "engine absent") {
+        return Look::Facts(Facts::new());
+    }
+    if !text.lines().any(|line| line == "engine running") {
+        return Look::Failed("the question about images got no whole answer".to_owned());
+    }
+    let facts = match &image.origin {
+        Origin::Load { stamp, .. } => loaded(stamp, text),
+        Origin::Build(_) => find(&image.name, text)
+            .map(|(id, label)| Facts::from([("inputs", label.to_owned()), ("id", id.to_owned())])),
+        Origin::Pull => find(&image.name, text)
+            .map(|(id, _)| Facts::from([("image", "present".into()), ("id", id.to_owned())])),
+    };
+    Look::Facts(facts.unwrap_or_default())
+}
+
+/// Id and label of the image with a tag.
+fn find<'a>(name: &str, text: &'a str) -> Option<(&'a str, &'a str)> {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let whole =
+        if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") };
+    let mut mine = false;
+    for line in text.lines() {
+        if let Some(tag) = line.strip_prefix("tag ") {
+            mine |= tag == whole || tag.strip_prefix("docker.io/") == Some(whole.as_str());
+        } else if let Some(rest) = line.strip_prefix("id ") {
+            if mine || rest.split(' ').next() == Some(name) {
+                let (id, label) = rest.split_once(' ').unwrap_or((rest, ""));
+                return Some((id, label.trim()));
+            }
+            mine = false;
+        }
+    }
+    None
+}
+
+fn loaded(stamp: &str, text: &str) -> Option<Facts> {
+    let digest = text.lines().find_map(|l| l.strip_prefix("stamp ")?.strip_prefix(stamp))?.trim();
+    let held = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("holds ")?.strip_prefix(stamp))
+        .all(|name| find(name.trim(), text).is_some());
+    held.then(|| Facts::from([("archive", digest.to_owned())]))
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(name: &str) -> Image {
+        let build = Build {
+            dockerfile: "FROM x".into(),
+            files: Vec::new(),
+            trees: Vec::new(),
+            blobs: Vec::new(),
+        };
+        Image { name: name.into(), origin: Origin::Build(build), proxy: Proxy::default() }
+    }
+
+    fn look(name: &str, text: &str) -> Look {
+        read(&built(name), &Sections::from([("images".to_owned(), text.to_owned())]))
+    }
+
+    #[test]
+    fn a_stopped_engine_is_not_an_absent_image() {
+        assert_eq!(look("spark-mesos", "engine stopped\n"), Look::Later("the Docker engine runs"));
+        assert_eq!(look("spark-mesos", "engine absent\n"), Look::Facts(Facts::new()));
+        assert!(matches!(look("spark-mesos", ""), Look::Failed(_)));
+    }
+
+    #[test]
+    fn the_label_is_that_of_the_image_with_the_tag() {
+        let text = "engine running\ntag base:1\nid sha256:aa <no value>\ntag spark-mesos:latest\nid sha256:bb 77\n";
+        let Look::Facts(facts) = look("spark-mesos", text) else { panic!() };
+        assert_eq!(facts["inputs"], "77");
+        assert_eq!(facts["id"], "sha256:bb");
+        assert_eq!(look("spark-mesos:2", text), Look::Facts(Facts::new()));
+    }
+}

@@ -1,0 +1,87 @@
+//! The image of Spark's executors, on every agent before anything rolls.
+
+use serde_json::json;
+
+use super::{Card, Wish, Wishes, World, together};
+use crate::inventory::{Inventory, MesosPackage, Spark, SparkImage};
+use crate::resource::Resource;
+use crate::resource::image::{Build, Image, Origin};
+
+pub(super) const CARD: Card =
+    Card { title: "Spark image", desire, check: None, rollout: together, gate_secs: 0 };
+
+/// Where Spark is, in the image and on clients.
+pub(super) const HOME: &str = "/opt/spark";
+
+fn desire(world: &World<'_>) -> Result<Wishes, String> {
+    let inventory = world.inventory;
+    let Some(spark) = &inventory.spark else { return Ok(Wishes::new()) };
+    let image = image(world, spark)?;
+    Ok(inventory
+        .agents()
+        .map(|(_, host, _)| {
+            (host.clone(), vec![Wish::prepare(Resource::Image(image.clone()))])
+        })
+        .collect())
+}
+
+/// The image as every agent must have it.
+pub(super) fn image(world: &World<'_>, spark: &Spark) -> Result<Image, String> {
+    let inventory = world.inventory;
+    let origin = match &spark.image {
+        SparkImage::Registry { .. } => Origin::Pull,
+        SparkImage::Archive { archive, .. } => Origin::Load {
+            archive: archive.clone(),
+            stamp: format!(
+                "{}/{}.image",
+                crate::resource::service::STAMPS,
+                &archive.digest.hex()[..16]
+            ),
+        },
+        SparkImage::Build { base, packages, .. } => {
+            Origin::Build(build(world, inventory, spark, base, packages)?)
+        }
+    };
+    Ok(Image { name: spark.image.name().to_owned(), origin, proxy: inventory.proxy.clone() })
+}
+
+fn build(
+    world: &World<'_>,
+    inventory: &Inventory,
+    spark: &Spark,
+    base: &str,
+    packages: &[String],
+) -> Result<Build, String> {
+    // libmesos in the image serves drivers in cluster mode; it can only come from a file.
+    let mesos_deb = match &inventory.mesos.package {
+        MesosPackage::Deb(fetch) => Some(fetch.clone()),
+        MesosPackage::Apt { .. } | MesosPackage::Preinstalled => None,
+    };
+    // Seen with 3.5.1; the 2.4.0 and 3.0.0 sources have no such check, and the wrapper does no harm
+    // where it is not needed (facts: Spark on Mesos §10).
+    let wrap_submit = spark.version.at_least(&[3]);
+    let mut all = vec![spark.java.clone()];
+    all.extend(packages.iter().filter(|p| **p != spark.java).cloned());
+    let dockerfile = world.templates.render(
+        "spark/Dockerfile",
+        &json!({
+            "base": base,
+            "packages": all,
+            "home": HOME,
+            "user": spark.user,
+            "mesos_deb": mesos_deb.is_some(),
+            "wrap_submit": wrap_submit,
+        }),
+    )?;
+    let mut files = Vec::new();
+    if wrap_submit {
+        let wrapper = world.templates.render("spark/spark-submit", &json!({}))?;
+        files.push(("spark-submit".to_owned(), wrapper));
+    }
+    Ok(Build {
+        dockerfile,
+        files,
+        trees: vec![("spark".to_owned(), spark.archive.clone(), "bin/spark-submit")],
+        blobs: mesos_deb.map(|deb| ("mesos.deb".to_owned(), deb)).into_iter().collect(),
+    })
+}

@@ -1,0 +1,116 @@
+//! What masters, agents and clients share: the package, and only the right service of it on each host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Wish;
+use crate::inventory::{HostName, Inventory, MesosPackage};
+use crate::resource::directory::Directory;
+use crate::resource::file::{Content, File};
+use crate::resource::package::Packages;
+use crate::resource::service::{Service, State};
+use crate::resource::{Resource, fetched};
+use crate::script::{Fix, Step, quote};
+
+/// Libraries of which one must be there for anything to run through Mesos.
+pub const LIBRARIES: [&str; 2] = ["/usr/lib/libmesos.so", "/usr/local/lib/libmesos.so"];
+
+/// Where credentials are kept: root only, outside the directories whose every file is a flag.
+const SECRETS: &str = "/etc/mesos-secrets";
+
+/// The package on one host, its daemons that do not belong there masked before it comes (the package
+/// enables both everywhere), the others kept quiet until they are configured.
+pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
+    let master = inventory.mesos.masters.contains(host);
+    let agent = inventory.agent(host).is_some();
+    let daemons = [("mesos-master", master), ("mesos-slave", agent)];
+    let mut wishes: Vec<Wish> = daemons
+        .iter()
+        .filter(|(_, wanted)| !wanted)
+        .map(|(unit, _)| Wish::prepare(Resource::Service(Service::of(unit, State::Masked))))
+        .collect();
+    let version = inventory.mesos.version.as_str();
+    let mut packages = Packages::named("mesos", ["mesos"]);
+    packages.packages = vec![("mesos".to_owned(), Some(version.to_owned()))];
+    packages.quiet =
+        daemons.iter().filter(|(_, wanted)| *wanted).map(|(unit, _)| (*unit).to_owned()).collect();
+    match &inventory.mesos.package {
+        MesosPackage::Deb(fetch) => {
+            packages.before = fetched::steps(fetch, &inventory.proxy);
+            packages.install = vec![fetched::path(fetch)];
+        }
+        MesosPackage::Apt { uri, suite, components, key } => {
+            let signed = key.as_ref().map(|_| "/etc/apt/keyrings/mesos.asc");
+            let mut text = format!(
+                "# Managed by provision: local changes will be overwritten.\nTypes: deb\nURIs: {uri}\nSuites: {suite}\nComponents: {}\n",
+                components.join(" ")
+            );
+            if let (Some(signed), Some(key)) = (signed, key) {
+                text.push_str(&format!("Signed-By: {signed}\n"));
+                packages.before = fetched::steps(key, &inventory.proxy);
+                packages.before.push(Step::Run(Fix::new(format!(
+                    "install -d -m 755 /etc/apt/keyrings; install -m 644 {} {signed}",
+                    quote(&fetched::path(key))
+                ))));
+            }
+            wishes.push(Wish::prepare(Resource::File(File::new(
+                "/etc/apt/sources.list.d/mesos.sources",
+                text,
+            ))));
+            // The newest build of the version asked for, whatever its Debian revision.
+            packages.install = vec![format!("mesos={}*", version)];
+        }
+        MesosPackage::Preinstalled => {
+            packages.before = vec![Step::Run(Fix::new(format!(
+                "die {}",
+                quote(&format!(
+                    "mesos {version} is not installed, and the inventory says `preinstalled: true`; install it or name a package"
+                ))
+            )))];
+        }
+    }
+    let packages = Resource::Packages(packages);
+    wishes.push(match (master, agent) {
+        (true, _) => Wish::unless("mesos-master", packages),
+        (false, true) => Wish::unless("mesos-slave", packages),
+        (false, false) => Wish::prepare(packages),
+    });
+    wishes
+}
+
+
+/// A directory in which every file is a flag, owned whole: each flag's file holds the value and
+/// nothing else. Returns the files too, for the service's digest.
+pub(super) fn flag_directory(path: &str, flags: &BTreeMap<String, String>) -> (Directory, Vec<File>) {
+    let files: Vec<File> = flags
+        .iter()
+        .map(|(name, value)| File::new(format!("{path}/{name}"), format!("{value}\n")))
+        .collect();
+    let mut directory = Directory::new(path);
+    directory.only = Some(flags.keys().cloned().collect::<BTreeSet<_>>());
+    (directory, files)
+}
+
+/// A file of credentials, readable by root only; its path names the principal, so that a rotation
+/// writes another file and the flag that names it changes with it.
+pub(super) fn credential_file(name: &str, template: String, secrets: Vec<crate::inventory::SecretRef>, label: String) -> File {
+    File {
+        path: format!("{SECRETS}/{name}"),
+        content: Content::Secret { template, secrets, label },
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+        mode: "600",
+        after: None,
+    }
+}
+
+/// The directory of credentials.
+pub(super) fn secrets_directory() -> Directory {
+    let mut directory = Directory::new(SECRETS);
+    directory.mode = "700";
+    directory
+}
+
+/// `/etc/mesos/zk`, which both daemons' defaults read.
+pub(super) fn zk_file(inventory: &Inventory) -> File {
+    File::new("/etc/mesos/zk", format!("{}\n", inventory.zookeeper_url()))
+}
