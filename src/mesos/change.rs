@@ -103,9 +103,7 @@ fn attributes(live: &Attributes, wanted: &Attributes) -> Vec<Step> {
         Some(old @ Value::Ranges(_)) if new.holds(old) => {
             Some(Step::Grown(format!("attribute {name} widens to {new}")))
         }
-        Some(old) => {
-            Some(Step::Changed(format!("attribute {name} changes from {old} to {new}")))
-        }
+        Some(old) => Some(Step::Changed(format!("attribute {name} changes from {old} to {new}"))),
     });
     gone.chain(others).collect()
 }
@@ -136,12 +134,15 @@ fn resources(live: &AgentInfo, wanted: &Resources) -> Vec<Step> {
             None => steps.push(Step::Changed(format!("{what} goes (it was {was})"))),
         }
     }
-    let fresh = new.0.iter().filter(|(key, now)| {
-        !now.is_empty() && old.0.get(*key).is_none_or(Value::is_empty)
-    });
-    steps.extend(fresh.map(|((name, role), now)| {
-        Step::Grown(format!("{name} for role {role} is new ({now})"))
-    }));
+    let fresh = new
+        .0
+        .iter()
+        .filter(|(key, now)| !now.is_empty() && old.0.get(*key).is_none_or(Value::is_empty));
+    steps.extend(
+        fresh.map(|((name, role), now)| {
+            Step::Grown(format!("{name} for role {role} is new ({now})"))
+        }),
+    );
     steps
 }
 
@@ -165,8 +166,6 @@ fn totals(resources: &Resources) -> Resources {
     let totals = resources.totals().into_iter();
     let shown = totals.filter(|(name, _)| matches!(*name, "cpus" | "mem" | "disk" | "ports"));
     Resources(
-        shown
-            .map(|(name, value)| ((name.to_owned(), UNRESERVED.to_owned()), value))
-            .collect(),
+        shown.map(|(name, value)| ((name.to_owned(), UNRESERVED.to_owned()), value)).collect(),
     )
 }

@@ -131,8 +131,8 @@ pub fn docker_on_mesos(mesos: &Version, docker: &str) -> Vec<Finding> {
     let Ok(version) = docker_version(docker) else {
         return vec![Finding::error(format!("`{docker}` is not a version of Docker"))];
     };
-    let reads_client_version = !mesos.at_least(&[0, 21, 2])
-        || (mesos.at_least(&[0, 22]) && !mesos.at_least(&[0, 22, 2]));
+    let reads_client_version =
+        !mesos.at_least(&[0, 21, 2]) || (mesos.at_least(&[0, 22]) && !mesos.at_least(&[0, 22, 2]));
     if reads_client_version && version.at_least(&[1, 8]) {
         return vec![
             Finding::error(format!(
@@ -153,8 +153,11 @@ pub fn docker_on_mesos(mesos: &Version, docker: &str) -> Vec<Finding> {
     if !version.at_least(floor) {
         let floor: Vec<String> = floor.iter().map(u32::to_string).collect();
         return vec![
-            Finding::error(format!("Mesos {mesos} asks for Docker {}, not {version}", floor.join(".")))
-                .help("take a newer Docker"),
+            Finding::error(format!(
+                "Mesos {mesos} asks for Docker {}, not {version}",
+                floor.join(".")
+            ))
+            .help("take a newer Docker"),
         ];
     }
     Vec::new()

@@ -340,7 +340,9 @@ fn of_another_release(row: &Flag, version: &Version) -> FlagProblem {
         Some(other) if other.exists_in(version) => {
             problem.help(format!("in Mesos {version} it is called {}", other.name))
         }
-        _ => problem.help(format!("remove {name}; the {component} stops on a flag it does not know")),
+        _ => {
+            problem.help(format!("remove {name}; the {component} stops on a flag it does not know"))
+        }
     }
 }
 

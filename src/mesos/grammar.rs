@@ -63,7 +63,9 @@ fn typed(flag: &Flag, value: &str, version: &Version) -> Result<(), String> {
             Ok(_) => Err("the value is neither a JSON object nor a path to one".to_owned()),
             Err(why) => Err(format!("the value is neither JSON nor an absolute path: {why}")),
         },
-        ValueKind::Path if value.is_empty() => Err("the value is empty, and a path is wanted".into()),
+        ValueKind::Path if value.is_empty() => {
+            Err("the value is empty, and a path is wanted".into())
+        }
         ValueKind::Path if version.at_least(&[0, 22]) || value.starts_with('/') => Ok(()),
         // Before 0.22 these were text, read as a path with or without file://.
         ValueKind::Path => match value.starts_with("file:///") || flag.name == "whitelist" {
@@ -107,11 +109,15 @@ fn single(flag: &Flag, value: &str, version: &Version) -> Result<(), Finding> {
         "resources" => Resources::parse(value, version).map(drop).map_err(say),
         "default_role" => roles::check_name(value, version).map_err(say),
         "weights" => roles::parse_weights_flag(value, version).map(drop).map_err(say),
-        "roles" => value.split(',').try_for_each(|role| roles::check_name(role, version)).map_err(say),
+        "roles" => {
+            value.split(',').try_for_each(|role| roles::check_name(role, version)).map_err(say)
+        }
         "work_dir" if value.is_empty() => Err(say("the value is empty".to_owned())),
-        "work_dir" | "log_dir" if !value.starts_with('/') && !value.is_empty() => Err(Finding::warning(
-            format!("{name}: `{value}` is not absolute and depends on where the daemon is started"),
-        )),
+        "work_dir" | "log_dir" if !value.starts_with('/') && !value.is_empty() => {
+            Err(Finding::warning(format!(
+                "{name}: `{value}` is not absolute and depends on where the daemon is started"
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -141,7 +147,9 @@ fn containerizers(value: &str, version: &Version) -> Result<(), String> {
         match *item {
             "docker" | "mesos" => {}
             "external" if !version.at_least(&[1, 1]) => {}
-            "external" => return Err("Mesos 1.0 was the last with the external containerizer".into()),
+            "external" => {
+                return Err("Mesos 1.0 was the last with the external containerizer".into());
+            }
             other => {
                 return Err(format!("`{other}` is no containerizer; there are docker and mesos"));
             }

@@ -22,14 +22,20 @@ pub fn check_name(role: &str, version: &Version) -> Result<(), String> {
     }
     // Not forbidden by Mesos, but then the text of --resources, --roles or --weights reads otherwise.
     if let Some(c) = role.chars().find(|c| matches!(c, ',' | '=' | ';' | ':' | '(' | ')')) {
-        return Err(format!("role `{role}` contains `{c}`, which separates things in Mesos' flags"));
+        return Err(format!(
+            "role `{role}` contains `{c}`, which separates things in Mesos' flags"
+        ));
     }
     if role.contains('/') && !version.at_least(&[1, 3]) {
         return Err(format!("role `{role}` contains a slash, which Mesos takes from 1.3.0 on"));
     }
     for part in role.split('/') {
         match part {
-            "" => return Err(format!("role `{role}` begins or ends with a slash or has two in a row")),
+            "" => {
+                return Err(format!(
+                    "role `{role}` begins or ends with a slash or has two in a row"
+                ));
+            }
             "." | ".." => return Err(format!("role `{role}` has `{part}` for a name")),
             "*" if role != "*" => {
                 return Err(format!("role `{role}` has `*` for a part, which is the default role"));
@@ -87,10 +93,7 @@ pub fn weights_flag(weights: &BTreeMap<String, f64>) -> String {
 ///
 /// # Errors
 /// One sentence.
-pub fn parse_weights_flag(
-    text: &str,
-    version: &Version,
-) -> Result<BTreeMap<String, f64>, String> {
+pub fn parse_weights_flag(text: &str, version: &Version) -> Result<BTreeMap<String, f64>, String> {
     let mut weights = BTreeMap::new();
     for pair in text.split(',') {
         let (role, weight) = pair

@@ -91,7 +91,9 @@ impl FromStr for Bytes {
         let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
         if unit.starts_with('.') {
-            return Err(format!("`{text}` is not a size: Mesos takes no fractions, use a smaller unit"));
+            return Err(format!(
+                "`{text}` is not a size: Mesos takes no fractions, use a smaller unit"
+            ));
         }
         let shift = match unit.to_ascii_uppercase().as_str() {
             "B" => 0,

@@ -62,7 +62,9 @@ impl Resources {
                 None => (key, UNRESERVED),
                 Some((name, rest)) => match rest.split_once(')') {
                     Some((role, _)) => (name, role),
-                    None => return Err(format!("`{entry}` opens a parenthesis and never closes it")),
+                    None => {
+                        return Err(format!("`{entry}` opens a parenthesis and never closes it"));
+                    }
                 },
             };
             let value = Value::parse(value, version)?;

@@ -24,9 +24,7 @@ pub fn fill(total: &Amounts, clients: &[Client]) -> Filling {
         .filter(|index| clients[*index].demand.values().any(|amount| *amount > 0))
         .collect();
     let mut steps = Vec::new();
-    while let Some(&next) =
-        open.iter().min_by(|a, b| order(&standings[**a], &standings[**b]))
-    {
+    while let Some(&next) = open.iter().min_by(|a, b| order(&standings[**a], &standings[**b])) {
         let client = &clients[next];
         let fits = |(name, wants): (&String, &i64)| left.get(name).copied().unwrap_or(0) >= *wants;
         let limited = client.most_tasks.is_some_and(|most| standings[next].count >= most);
@@ -64,7 +62,11 @@ pub fn cycle(agents: &[Agent], roles: &[Role], rules: &Rules) -> Allocation {
     }
     Allocation {
         grants: cycle.grants,
-        shares: roles.iter().map(|r| r.name.clone()).zip(cycle.roles.iter().map(|s| s.share)).collect(),
+        shares: roles
+            .iter()
+            .map(|r| r.name.clone())
+            .zip(cycle.roles.iter().map(|s| s.share))
+            .collect(),
         idle: sum(cycle.free.iter().flat_map(|agent| agent.iter()).map(|((n, _), v)| (n, *v))),
     }
 }
