@@ -7,3 +7,4 @@ pub mod resource;
 pub mod script;
 pub mod tasks;
 pub mod template;
+pub mod simulate;

@@ -1,4 +1,57 @@
 //! What Mesos accepts and how it prints it back: pure, no host, no file.
 
+use std::fmt;
+
+pub use crate::inventory::Severity;
+
+pub mod change;
+pub mod compatibility;
+pub mod constraints;
+pub mod flags;
+mod grammar;
+mod lexer;
+pub mod live;
+pub mod roles;
+pub mod units;
 pub mod values;
 pub mod versions;
+
+/// One thing that is wrong or doubtful about a value or a pair of versions, without a place: whoever
+/// knows the place makes a `Problem` of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it stops us.
+    pub severity: Severity,
+    /// One clear sentence: lower case, no final period.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// One that stops us.
+    pub fn error(message: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Error, message: message.into(), help: None }
+    }
+
+    /// One that is said, and gone on.
+    pub fn warning(message: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Warning, message: message.into(), help: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Finding {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.help {
+            Some(help) => write!(f, "{} ({help})", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}

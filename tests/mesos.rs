@@ -1,0 +1,696 @@
+//! Mesos' grammars and catalogue, against recordings of a real cluster and by law.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use provision::inventory::Severity;
+use provision::mesos::change::{Change, Wanted, classify};
+use provision::mesos::compatibility::{self, Cgroups};
+use provision::mesos::constraints::{Constraints, Match};
+use provision::mesos::flags::{self, Component, check_flag, check_flags, same_value};
+use provision::mesos::live::{AgentInfo, Detail};
+use provision::mesos::roles;
+use provision::mesos::units::{
+    Bytes, Rate, parse_bool, parse_duration, parse_percent, print_duration,
+};
+use provision::mesos::values::{Attributes, Resources, Value};
+use provision::mesos::versions::Version;
+
+fn version(text: &str) -> Version {
+    Version::parse(text).expect(text)
+}
+
+fn v111() -> Version {
+    version("1.11.0")
+}
+
+fn recording(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+fn json(path: &str) -> serde_json::Value {
+    let text = recording(path);
+    let (_, body) = text.split_once("\r\n\r\n").expect("a recorded answer has a head");
+    serde_json::from_str(body).expect("a recorded body is JSON")
+}
+
+/// The flag files of a recorded case, `cat -A` style; those that begin with `?` are left out.
+fn case(name: &str) -> BTreeMap<String, String> {
+    let text = recording(&format!("agents/cases/{name}/files.txt"));
+    let pairs = text.lines().filter_map(|line| line.split_once(" = "));
+    let pairs = pairs.filter(|(name, _)| !name.starts_with('?'));
+    pairs.map(|(k, v)| (k.to_owned(), v.trim_end_matches('$').to_owned())).collect()
+}
+
+const RECORDED: &str = "cpus(etl):1;mem(etl):1024;cpus:2;mem:4096;disk:8192;ports:[31000-32000]";
+
+#[test]
+fn a_real_agent_equals_the_flags_that_made_it() {
+    let wanted = Resources::parse(RECORDED, &v111()).unwrap();
+    let of = |agent: &AgentInfo, name: &str, rack: &str| {
+        assert_eq!(agent.resources, wanted);
+        assert_eq!(agent.attributes, Attributes::parse(rack, &v111()).unwrap());
+        assert_eq!((agent.hostname.as_str(), agent.port), (name, Some(5051)));
+        assert_eq!(agent.detail, Detail::ByRole);
+    };
+    for (host, rack) in [("a1", "rack:r1"), ("a2", "rack:r2")] {
+        let state = json(&format!("agents/01-registered/{host}-state.http"));
+        let own = AgentInfo::from_json(&state).unwrap();
+        of(&own, host, rack);
+        let pinned: Vec<String> = own.pinned.unwrap().into_iter().collect();
+        assert_eq!(pinned, ["cpus", "disk", "mem", "ports"]);
+        for answer in ["m1-slaves", "m1-state"] {
+            let answer = json(&format!("masters/05-agents-idle/{answer}.http"));
+            let all = AgentInfo::all_from_json(&answer).unwrap();
+            assert_eq!(all.len(), 2);
+            let agent = all.iter().find(|agent| agent.hostname == host).unwrap();
+            of(agent, host, rack);
+            assert_eq!((agent.id.as_str(), &agent.pinned), (own.id.as_str(), &None));
+        }
+    }
+}
+
+#[test]
+fn answers_of_older_releases_read_the_same_as_far_as_they_tell() {
+    let mut agent = json("agents/01-registered/a1-state.http");
+    let wanted = Resources::parse(RECORDED, &v111()).unwrap();
+    let object = agent.as_object_mut().unwrap();
+    object.retain(|key, _| !key.ends_with("_full"));
+    let summary = AgentInfo::from_json(&agent).unwrap();
+    assert_eq!((summary.resources, summary.detail), (wanted, Detail::ByRole));
+    let object = agent.as_object_mut().unwrap();
+    object.retain(|key, _| !key.ends_with("reserved_resources") && key != "port");
+    let totals = AgentInfo::from_json(&agent).unwrap();
+    let summed = "cpus:3;mem:5120;disk:8192;ports:[31000-32000]";
+    assert_eq!(totals.resources, Resources::parse(summed, &v111()).unwrap());
+    assert_eq!((totals.detail, totals.port), (Detail::TotalsOnly, Some(5051)));
+}
+
+#[test]
+fn dynamic_reservations_count_as_before_they_were_made() {
+    let text = r#"{"id":"S0","hostname":"a","attributes":{"u":2.5,"p":"[1-2, 4-5]"},
+      "unreserved_resources_full":[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"role":"*"}],
+      "reserved_resources_full":{"etl":[{"name":"cpus","type":"SCALAR","scalar":{"value":3},
+        "role":"etl","reservations":[{"type":"STATIC","role":"etl"},{"type":"DYNAMIC","role":"etl/x"}]}],
+        "q":[{"name":"cpus","type":"SCALAR","scalar":{"value":4},"role":"q",
+        "reservations":[{"type":"DYNAMIC","role":"q"}]}]}}"#;
+    let agent = AgentInfo::from_json(&serde_json::from_str(text).unwrap()).unwrap();
+    assert_eq!(agent.resources, Resources::parse("cpus:5;cpus(etl):3", &v111()).unwrap());
+    assert_eq!(agent.attributes.to_string(), "p:[1-2,4-5];u:2.5");
+    assert!(AgentInfo::from_json(&serde_json::json!({})).is_err());
+}
+
+#[test]
+fn real_flags_pass_the_catalogue() {
+    let head = version("1.12.0");
+    for (component, path) in [
+        (Component::Agent, "agents/01-registered/a1-flags.http"),
+        (Component::Master, "masters/05-agents-idle/m1-flags.http"),
+    ] {
+        let answer = json(path);
+        let given = answer["flags"].as_object().unwrap();
+        assert!(given.len() > 30);
+        for (name, value) in given {
+            let value = value.as_str().unwrap();
+            // Printed as the empty string when it was not given.
+            if value.is_empty() {
+                continue;
+            }
+            if let Err(problem) = check_flag(component, name, value, &head) {
+                assert_eq!(problem.severity, Severity::Warning, "{name}={value}: {problem}");
+            }
+        }
+    }
+}
+
+#[test]
+fn flag_files_that_stopped_a_real_agent_are_refused_and_no_others() {
+    let refused = [
+        ("bad-attribute", "attributes"),
+        ("set-attribute", "attributes"),
+        ("bad-resources", "resources"),
+        ("bad-resources-text", "resources"),
+        ("bad-duration", "executor_registration_timeout"),
+        ("containerizers-space", "containerizers"),
+        ("stray-file", "hostname.bak"),
+        ("unknown-flag", "no_such_flag"),
+    ];
+    let fine = ["additive-ok", "additive-refused", "changed-attribute", "changed-resources"];
+    let fine = fine.into_iter().chain(["docker-missing", "docker-stopped", "remedy"]);
+    let all = refused.into_iter().map(|(c, f)| (c, Some(f))).chain(fine.map(|c| (c, None)));
+    for (name, flag) in all {
+        let problems = check_flags(Component::Agent, &case(name), &version("1.12.0"));
+        let errors: Vec<&str> = problems
+            .iter()
+            .filter(|(_, problem)| problem.severity == Severity::Error)
+            .map(|(flag, _)| flag.as_str())
+            .collect();
+        assert_eq!(errors, flag.into_iter().collect::<Vec<_>>(), "{name}: {problems:?}");
+    }
+}
+
+#[test]
+fn real_changes_are_classified_as_the_agent_took_them() {
+    let live = AgentInfo::from_json(&json("agents/01-registered/a2-state.http")).unwrap();
+    let change = |name: &str, version: &Version| {
+        let files = case(name);
+        let attributes = Attributes::parse(&files["attributes"], version).unwrap();
+        let resources = Resources::parse(&files["resources"], version).unwrap();
+        let wanted = Wanted {
+            hostname: &files["hostname"],
+            port: 5051,
+            domain: None,
+            attributes: &attributes,
+            resources: &resources,
+        };
+        classify(&live, &wanted, version)
+    };
+    let head = version("1.12.0");
+    assert_eq!(change("docker-stopped", &head), Change::RestartInPlace);
+    assert_eq!(change("additive-ok", &head), Change::Additive);
+    assert_eq!(change("additive-ok", &version("1.5.0")), Change::Additive);
+    assert!(matches!(change("additive-ok", &version("1.4.3")), Change::NewAgentId { .. }));
+    let reason = |name: &str| match change(name, &head) {
+        Change::NewAgentId { reason } => reason,
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(reason("additive-refused"), "attribute rack changes from r2 to r9");
+    assert_eq!(reason("changed-attribute"), "attribute rack changes from r2 to r9");
+    assert_eq!(reason("changed-resources"), "mem changes from 4096 to 3072");
+}
+
+#[test]
+fn the_classifier_knows_what_grows_and_what_each_release_compares() {
+    let live = AgentInfo::from_json(&json("agents/01-registered/a1-state.http")).unwrap();
+    let check = |resources: &str, attributes: &str, at: &str| {
+        let at = version(at);
+        let attributes = Attributes::parse(attributes, &at).unwrap();
+        let resources = Resources::parse(resources, &at).unwrap();
+        let (attributes, resources) = (&attributes, &resources);
+        let wanted = Wanted { hostname: "a1", port: 5051, domain: None, attributes, resources };
+        match classify(&live, &wanted, &at) {
+            Change::RestartInPlace => "same",
+            Change::Additive => "more",
+            Change::NewAgentId { .. } => "new",
+        }
+    };
+    let rest = "cpus(etl):1;mem(etl):1024;cpus:2;mem:4096;ports:[31000-32000]";
+    assert_eq!(check(&format!("{rest};disk:8192;gpus:0"), "rack:r1", "1.11.0"), "same");
+    assert_eq!(check(&format!("{rest};disk:9000"), "rack:r1", "1.11.0"), "more");
+    assert_eq!(check(&format!("{rest};disk:9000"), "rack:r1", "1.4.0"), "new");
+    assert_eq!(check(&format!("{rest};disk:8192;bananas:2"), "rack:r1", "1.11.0"), "more");
+    // Its flags pinned the disk; now Mesos would detect it.
+    assert_eq!(check(rest, "rack:r1", "1.11.0"), "new");
+    assert_eq!(check(RECORDED, "", "1.11.0"), "new");
+    // One core moves from the rest to a role.
+    let moved = RECORDED.replace("cpus(etl):1", "cpus(etl):2").replace("cpus:2", "cpus:1");
+    assert_eq!(check(&moved, "rack:r1", "1.11.0"), "new");
+
+    let attributes = Attributes::parse("rack:r1", &v111()).unwrap();
+    let resources = Resources::parse(RECORDED, &v111()).unwrap();
+    let (attributes, resources) = (&attributes, &resources);
+    let wanted = Wanted { hostname: "a1", port: 5052, domain: None, attributes, resources };
+    let new = |w: &Wanted<'_>, at: &str| {
+        matches!(classify(&live, w, &version(at)), Change::NewAgentId { .. })
+    };
+    assert!(new(&wanted, "1.0.0") && !new(&wanted, "0.28.3"));
+    let domain = Some(serde_json::json!({"fault_domain": {"region": {"name": "x"}}}));
+    let wanted = Wanted { port: 5051, domain, ..wanted };
+    assert!(new(&wanted, "1.4.0") && !new(&wanted, "1.3.0") && !new(&wanted, "1.5.0"));
+    assert!(new(&Wanted { hostname: "b", domain: None, ..wanted }, "0.20.1"));
+}
+
+#[test]
+fn values_read_as_mesos_reads_them() {
+    let read = |text: &str| Value::parse(text, &v111());
+    for (text, printed) in [
+        ("7.10", "7.1"),
+        ("1e3", "1000"),
+        (" 1 2 ", "12"),
+        ("0.0004", "0"),
+        ("[1-2,3-4, 9-10]", "[1-4,9-10]"),
+        ("[ 5-9,1-3 ]", "[1-3,5-9]"),
+        ("{b, a,b}", "{a,b}"),
+    ] {
+        assert_eq!(read(text).unwrap().to_string(), printed, "{text}");
+    }
+    assert_eq!(read("north west"), Ok(Value::Text("northwest".into())));
+    assert_eq!(read("1.10.2"), Ok(Value::Text("1.10.2".into())));
+    assert_eq!(read("1"), Ok(Value::Scalar(1000)));
+    for text in [
+        "", "  ", "a[1]", "a{b}", "[1-2", "(a", "[1]", "[a-b]", "[2-1]", "0x10", "nan", "inf",
+        "-1", "1e300", "][",
+    ] {
+        assert!(read(text).is_err(), "{text}");
+    }
+    assert_eq!(Value::parse("-1.5", &version("1.7.3")), Ok(Value::Scalar(-1500)));
+}
+
+#[test]
+fn resources_and_attributes_follow_each_release() {
+    let r = |text: &str, at: &str| Resources::parse(text, &version(at));
+    let printed = "cpus:2;cpus(etl):1.5;mem:1024;ports:[1-5];bananas:{a,b}";
+    let written = "ports:[1-5]; bananas:{b,a};mem:1024;cpus(etl):1.5;cpus:1;cpus(*):1";
+    assert_eq!(r(written, "1.11.0").unwrap().to_string(), printed);
+    for bad in [
+        "cpus=2",
+        "cpus:two",
+        "cpus:1:2",
+        "cpus(etl:1",
+        "cpus():1",
+        ":1",
+        "cpus:-1",
+        "cpus:1;cpus(a):[1-2]",
+        "cpus(-a):1",
+    ] {
+        assert!(r(bad, "1.7.0").is_err(), "{bad}");
+    }
+    assert!(r("cpus(a/b):1", "1.3.0").is_ok() && r("cpus(a/b):1", "1.2.0").is_err());
+    let list = r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":2}},
+      {"name":"ports","type":"RANGES","ranges":{"range":[{"begin":1,"end":2}]},"role":"etl"},
+      {"name":"disk","type":"SCALAR","scalar":{"value":5},"reservations":[{"type":"STATIC","role":"q"}]}]"#;
+    assert_eq!(r(list, "0.26.0").unwrap().to_string(), "cpus:2;disk(q):5;ports(etl):[1-2]");
+    assert!(r(list, "0.25.0").is_err() && r("[{}]", "1.11.0").is_err());
+
+    let a = |text: &str, at: &str| Attributes::parse(text, &version(at)).map(|a| a.to_string());
+    assert_eq!(a("rack:r1\nu:1;url:h:80", "0.24.0").unwrap(), "rack:r1;u:1;url:h:80");
+    assert!(a("url:h:80", "0.23.1").is_err());
+    for bad in ["rack", "rack:", ":r1", "rack:{a,b}", "rack:a;rack:b"] {
+        assert!(a(bad, "1.11.0").is_err(), "{bad}");
+    }
+    let mut attributes = Attributes::default();
+    assert!(attributes.insert("rack", "a;b", &v111()).is_err());
+    assert!(attributes.insert("a:b", "c", &v111()).is_err());
+}
+
+#[test]
+fn amounts_as_the_inventory_writes_them() {
+    let mut r = Resources::default();
+    for (name, text) in [("cpus", "8"), ("mem", "16GB"), ("disk", "2048"), ("ports", "[1-10]")] {
+        r.insert(name, "*", text, &v111()).unwrap();
+    }
+    assert!(r.insert("mem", "*", "16 gigs", &v111()).unwrap_err().contains("KB, MB, GB"));
+    assert!(r.insert("cpus", "*", "16GB", &v111()).is_err());
+    r.reserve("mem", "etl", &Value::Scalar(8_192_000), &v111()).unwrap();
+    r.reserve("ports", "etl", &Value::Ranges(vec![(3, 4), (6, 6)]), &v111()).unwrap();
+    let printed =
+        "cpus:8;mem:8192;mem(etl):8192;disk:2048;ports:[1-2,5-5,7-10];ports(etl):[3-4,6-6]";
+    assert_eq!(r.to_string(), printed);
+    let more = r.reserve("mem", "etl", &Value::Scalar(8_192_001), &v111()).unwrap_err();
+    assert_eq!(more, "8192.001 mem cannot be reserved for etl: 8192 of the total is left");
+    assert!(r.reserve("gpus", "etl", &Value::Scalar(1000), &v111()).is_err());
+    assert_eq!(r.to_string(), printed);
+    assert_eq!(r.totals()["mem"], Value::Scalar(16_384_000));
+}
+
+#[test]
+fn units_are_stout_s() {
+    for (text, printed) in [
+        ("300secs", "5mins"),
+        ("90secs", "90secs"),
+        ("1.5hrs", "90mins"),
+        ("0secs", "0ns"),
+        ("10days", "10days"),
+        ("14days", "2weeks"),
+        ("1500ms", "1500ms"),
+        ("0.1ms", "100us"),
+        ("1us", "1us"),
+    ] {
+        assert_eq!(print_duration(parse_duration(text).unwrap()), printed, "{text}");
+    }
+    for bad in [
+        "5 mins",
+        "5min",
+        "5m",
+        "1sec",
+        "300",
+        "",
+        "mins",
+        "1.2.3secs",
+        "-1secs",
+        "1e9weeks",
+        "5MINS",
+    ] {
+        assert!(parse_duration(bad).is_err(), "{bad}");
+    }
+    assert!(parse_duration("5min").unwrap_err().ends_with("did you mean 5mins"));
+    assert_eq!("16gb".parse::<Bytes>().unwrap().to_string(), "16GB");
+    assert_eq!("1536MB".parse::<Bytes>().unwrap().to_string(), "1536MB");
+    assert_eq!("2048TB".parse::<Bytes>().unwrap().to_string(), "2048TB");
+    for bad in ["16", "1.5GB", "16 GB", "GB", "16PB", "99999999TB", "16G"] {
+        assert!(bad.parse::<Bytes>().is_err(), "{bad}");
+    }
+    assert_eq!("1/600secs".parse::<Rate>().unwrap().to_string(), "1/10mins");
+    assert!("1 / 10mins".parse::<Rate>().is_err() && "0.5/1secs".parse::<Rate>().is_err());
+    assert_eq!(parse_percent("100%"), Ok(100.0));
+    assert!(["100", "101%", "-1%", "%", "x%", "+5%"].iter().all(|bad| parse_percent(bad).is_err()));
+    assert!(["yes", "True", "", "on"].iter().all(|bad| parse_bool(bad).is_err()));
+}
+
+#[test]
+fn the_catalogue_is_whole() {
+    let rows = include_str!("../src/mesos/flags.tsv").lines().skip(1);
+    let (common, others): (Vec<&str>, Vec<&str>) = rows.partition(|r| r.starts_with("common\t"));
+    let read = flags::all(Component::Master).len() + flags::all(Component::Agent).len();
+    assert_eq!(read, 2 * common.len() + others.len());
+    for flag in flags::all(Component::Master).iter().chain(flags::all(Component::Agent)) {
+        let found = flags::find(flag.component, &flag.name).unwrap();
+        assert_eq!(found.name, flag.name);
+        let default = flag.default.as_deref().unwrap_or("");
+        if !default.is_empty() && default != "\"\"" && !default.starts_with('<') {
+            let at = if flag.exists_in(&v111()) { v111() } else { version("0.26.1") };
+            if flag.exists_in(&at) && flag.name != "launcher" {
+                let result = check_flag(flag.component, &flag.name, default, &at);
+                let error = result.err().filter(|p| p.severity == Severity::Error);
+                assert_eq!(error, None, "{}={default}", flag.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_come_and_go_with_releases() {
+    use Component::{Agent, Master};
+    let check = |component, name: &str, value: &str, at: &str| match check_flag(
+        component,
+        name,
+        value,
+        &version(at),
+    ) {
+        Ok(()) => "ok".to_owned(),
+        Err(problem) => format!("{:?}: {problem}", problem.severity),
+    };
+    for (component, name, value, at, wanted) in [
+        (Master, "offer_timeout", "30secs", "1.11.0", "ok"),
+        (
+            Master,
+            "offer_timeout",
+            "30secs",
+            "0.20.1",
+            "Error: master flag offer_timeout came with Mesos 0.21.0, not 0.20.1 (remove offer_timeout; the master stops on a flag it does not know)",
+        ),
+        (
+            Agent,
+            "checkpoint",
+            "true",
+            "0.22.0",
+            "Error: Mesos 0.22.0 has no agent flag checkpoint; 0.21.2 was the last to have it (remove checkpoint; the agent stops on a flag it does not know)",
+        ),
+        (
+            Master,
+            "min_allocatable_resources",
+            "cpus:1",
+            "1.5.0",
+            "Error: Mesos 1.5.0 has no master flag min_allocatable_resources, though releases before and after do (remove min_allocatable_resources; the master stops on a flag it does not know)",
+        ),
+        (Master, "min_allocatable_resources", "cpus:1", "1.5.2", "ok"),
+        (
+            Master,
+            "agent_ping_timeout",
+            "15secs",
+            "0.28.3",
+            "Error: master flag agent_ping_timeout came with Mesos 1.0.0, not 0.28.3 (in Mesos 0.28.3 it is called slave_ping_timeout)",
+        ),
+        (Master, "slave_ping_timeout", "15secs", "0.28.3", "ok"),
+        (
+            Master,
+            "slave_ping_timeout",
+            "15secs",
+            "1.11.0",
+            "Warning: slave_ping_timeout is the old name of agent_ping_timeout since Mesos 1.0.0 (write agent_ping_timeout)",
+        ),
+        (
+            Agent,
+            "isolaton",
+            "x",
+            "1.11.0",
+            "Error: there is no agent flag isolaton (did you mean isolation?)",
+        ),
+        (
+            Agent,
+            "quorum",
+            "2",
+            "1.11.0",
+            "Error: there is no agent flag quorum (quorum is a flag of masters)",
+        ),
+        (
+            Agent,
+            "no-switch_user",
+            "",
+            "1.11.0",
+            "Error: there is no agent flag no-switch_user (write switch_user: false)",
+        ),
+        (
+            Agent,
+            "?strict",
+            "",
+            "1.11.0",
+            "Error: there is no agent flag ?strict (write strict: true)",
+        ),
+        (
+            Agent,
+            "egress_burst",
+            "1MB",
+            "1.11.0",
+            "Error: agent flag egress_burst came with Mesos 1.12-dev, not 1.11.0 (remove egress_burst; the agent stops on a flag it does not know)",
+        ),
+        (Agent, "egress_burst", "1MB", "1.12.0", "ok"),
+        (Agent, "isolation", "cgroups/cpu,cgroups/mem", "1.11.0+standin", "ok"),
+        (Agent, "log_dir", "/var/log/mesos", "1.11.0", "ok"),
+        (Agent, "work_dir", "/x", "0.19.0", "ok"),
+    ] {
+        assert_eq!(check(component, name, value, at), wanted);
+    }
+    for (component, name, value, at) in [
+        (Master, "agent_reregister_timeout", "5mins", "1.11.0"),
+        (Master, "registry_strict", "true", "1.0.0"),
+        (Master, "quorum", "-1", "1.11.0"),
+        (Master, "quorum", "0", "1.11.0"),
+        (Master, "port", "70000", "1.11.0"),
+        (Master, "roles", "etl, adhoc", "1.11.0"),
+        (Master, "weights", "etl=0", "1.11.0"),
+        (Master, "acls", "permissive", "1.11.0"),
+        (Master, "recovery_agent_removal_limit", "50", "1.11.0"),
+        (Master, "agent_removal_rate_limit", "1 / 10mins", "1.11.0"),
+        (Master, "log_auto_initialize", "yes", "1.11.0"),
+        (Agent, "containerizers", "docker,docker", "1.0.1"),
+        (Agent, "containerizers", "external", "1.1.0"),
+        (Agent, "containerizers", "rkt", "1.1.0"),
+        (Agent, "isolation", "cgroups/cpu,", "1.1.0"),
+        (Agent, "reconfiguration_policy", "any", "1.11.0"),
+        (Agent, "fetcher_cache_size", "2G", "1.11.0"),
+        (Agent, "gc_disk_headroom", "ten", "1.11.0"),
+        (Agent, "hostname", " a1", "1.11.0"),
+        (Agent, "credential", "file://etc/x", "1.11.0"),
+    ] {
+        assert!(check(component, name, value, at).starts_with("Error: "), "{name}={value} at {at}");
+    }
+    for (name, value, at) in [
+        ("containerizers", "docker,docker", "1.0.0"),
+        ("containerizers", "external,mesos", "1.0.4"),
+        ("credential", "file:///etc/mesos-secret", "1.11.0"),
+        ("gc_delay", "file:///etc/gc", "0.22.0"),
+        ("nvidia_gpu_devices", "0,1", "1.11.0"),
+        ("default_container_info", "/etc/info.json", "1.11.0"),
+    ] {
+        assert_eq!(check(Agent, name, value, at), "ok", "{name}={value} at {at}");
+    }
+    assert!(check(Agent, "gc_delay", "file:///etc/gc", "0.21.2").starts_with("Error"));
+    let both = [("slave_ping_timeout", "15secs"), ("agent_ping_timeout", "15secs")];
+    let both = both.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let problems = check_flags(Master, &both, &v111());
+    assert!(problems.iter().any(|(_, p)| p.severity == Severity::Error), "{problems:?}");
+}
+
+#[test]
+fn values_compare_as_the_daemon_reads_them() {
+    let same = |name: &str, a: &str, b: &str| same_value(Component::Agent, name, a, b);
+    assert!(same("executor_registration_timeout", "300secs", "5mins"));
+    assert!(!same("executor_registration_timeout", "301secs", "5mins"));
+    assert!(same("fetcher_cache_size", "2048MB", "2GB") && same("strict", "1", "true"));
+    assert!(same("acls", "{\"a\": 1}", "{\"a\":1}") && !same("hostname", "a", "A"));
+}
+
+#[test]
+fn constraints_match_as_in_spark() {
+    let attributes = Attributes::parse("rack:r1;u:2;ports:[1-5]", &v111()).unwrap();
+    let check = |text: &str| Constraints::parse(text).unwrap().matches(&attributes);
+    for fits in [
+        "",
+        "rack:r1",
+        "rack:r0,r1",
+        "rack:",
+        "rack:,",
+        "u:1",
+        "u:2",
+        "u:3,1",
+        "u: 2 ",
+        "u:1d",
+        "ports:",
+        "rack:r1;u:",
+    ] {
+        assert_eq!(check(fits), Match::Fits, "{fits}");
+    }
+    for declined in ["rack:r2", "rack:R1", "zone:", "u:3", "rack: r1", "u:Infinity", "u:NaN"] {
+        assert!(matches!(check(declined), Match::Declined(_)), "{declined}");
+    }
+    for throws in ["ports:3", "u:two", "u:1,two", "rack:r2;ports:1", "u:inf"] {
+        assert!(matches!(check(throws), Match::Throws(_)), "{throws}");
+    }
+    for bad in ["rack", "rack:r1;", ";", "a:b:c", "rack:r1;rack:r2", " "] {
+        assert!(Constraints::parse(bad).is_err(), "{bad}");
+    }
+    assert_eq!(Constraints::parse("b:2,1; a:").unwrap().to_string(), "a:;b:1,2");
+}
+
+#[test]
+fn roles_and_weights_by_release() {
+    let ok = |name: &str, at: &str| roles::check_name(name, &version(at)).is_ok();
+    assert!(ok("*", "0.20.1") && ok("etl", "0.20.1") && ok("a/b", "1.3.0") && !ok("a/b", "1.2.3"));
+    let bad = [
+        "", ".", "..", "-a", "a b", "a\tb", "/a", "a/", "a//b", "a/../b", "a/*", "a,b", "a=b",
+        "a/-b",
+    ];
+    assert!(bad.iter().all(|name| !ok(name, "1.11.0")));
+    assert!([0.0, -1.0, f64::NAN, f64::INFINITY].iter().all(|w| roles::check_weight(*w).is_err()));
+    let by = |at: &str| roles::weights_by(&version(at));
+    assert_eq!(by("0.26.2"), roles::WeightsBy::FlagWithRoles);
+    assert_eq!(by("0.28.3"), roles::WeightsBy::Flag);
+    assert_eq!(by("1.0.0"), roles::WeightsBy::Leader);
+    let weights = BTreeMap::from([("etl".to_owned(), 2.5), ("adhoc".to_owned(), 1.0)]);
+    assert_eq!(roles::weights_flag(&weights), "adhoc=1,etl=2.5");
+    assert_eq!(roles::parse_weights_flag("adhoc=1,etl=2.5", &v111()).unwrap(), weights);
+    assert_eq!(roles::parse_weights_body(&roles::weights_body(&weights)).unwrap(), weights);
+    let recorded = recording("masters/11-weights/get-after-put.http");
+    let body = recorded.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(roles::parse_weights_body(body).unwrap(), [("etl".to_owned(), 2.0)].into());
+    assert!(roles::parse_weights_body("No leader elected").is_err());
+}
+
+#[test]
+fn versions_go_together_or_not() {
+    use compatibility::{cgroups, dispatcher, docker_on_mesos, mesos, spark_java, spark_on_mesos};
+    let v = version;
+    assert!(mesos(&v("1.11.0+standin")).is_empty() && !mesos(&v("1.12.0")).is_empty());
+    assert!(spark_on_mesos(&v("3.5.1"), &v111()).is_empty());
+    assert!(!spark_on_mesos(&v("4.0.0"), &v111()).is_empty());
+    assert!(!spark_on_mesos(&v("2.1.0"), &v("0.28.3")).is_empty());
+    assert!(spark_on_mesos(&v("2.0.2"), &v("0.28.3")).is_empty());
+    assert!(!dispatcher(&v("3.5.1")).is_empty() && dispatcher(&v("2.4.8")).is_empty());
+    let java =
+        [("3.5.1", 17, true), ("3.2.0", 17, false), ("2.4.8", 11, false), ("2.4.8", 8, true)];
+    for (spark, java, fits) in java {
+        assert_eq!(spark_java(&v(spark), java).is_empty(), fits, "{spark} {java}");
+    }
+    assert_eq!(spark_java(&v("3.5.1"), 21)[0].severity, Severity::Warning);
+    assert_eq!(compatibility::java_of_package("openjdk-17-jre-headless"), Some(17));
+    assert_eq!(compatibility::java_of_package("default-jre"), None);
+    let debian = "20.10.24+dfsg1";
+    for (at, docker, fits) in [
+        ("1.11.0", debian, true),
+        ("1.2.1", debian, true),
+        ("1.2.0", debian, false),
+        ("1.2.0", "5:24.0.7-1~debian.12~bookworm", true),
+        ("0.22.1", "1.7.1", true),
+        ("0.22.1", "1.8.0", false),
+        ("0.21.2", "1.8.0", true),
+        ("1.4.2", "1.7.1", true),
+        ("1.4.3", "1.7.1", false),
+        ("1.5.0", "1.7.1", true),
+        ("1.8.0", "1.7.1", false),
+        ("1.11.0", "Docker version 20.10.24+dfsg1, build 297e128", true),
+        ("1.11.0", "none", false),
+    ] {
+        assert_eq!(docker_on_mesos(&v(at), docker).is_empty(), fits, "{at} {docker}");
+    }
+    assert!(
+        cgroups(&v111(), Cgroups::V1).is_empty() && !cgroups(&v111(), Cgroups::V2Only).is_empty()
+    );
+    let systemd = |number| compatibility::systemd(number).first().map(|f| f.severity);
+    assert_eq!(
+        [252, 257, 258].map(systemd),
+        [None, Some(Severity::Warning), Some(Severity::Error)]
+    );
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics_on_any_text(text in any::<String>(), at in prop::sample::select(vec!["0.20.1", "0.28.3", "1.7.0", "1.11.0", "1.12.0"])) {
+        let at = version(at);
+        let _ = Value::parse(&text, &at);
+        let _ = Resources::parse(&text, &at);
+        let _ = Attributes::parse(&text, &at);
+        let _ = Constraints::parse(&text).map(|c| c.matches(&Attributes::default()));
+        let _ = parse_duration(&text).map(print_duration);
+        let _ = (text.parse::<Bytes>(), text.parse::<Rate>(), parse_percent(&text));
+        let _ = roles::parse_weights_flag(&text, &at);
+        let _ = compatibility::docker_version(&text);
+        let _ = check_flag(Component::Agent, &text, &text, &at);
+        for flag in flags::all(Component::Agent) {
+            let _ = check_flag(Component::Agent, &flag.name, &text, &at);
+        }
+    }
+
+    #[test]
+    fn nothing_panics_on_text_of_the_grammars_own_letters(text in "[a-c0-9:;,()\\[\\]{}.*/ =-]{0,24}") {
+        let at = v111();
+        if let Ok(resources) = Resources::parse(&text, &at) {
+            let again = Resources::parse(&resources.to_string(), &at).unwrap();
+            prop_assert_eq!(&again.0, &resources.0);
+        }
+        if let Ok(attributes) = Attributes::parse(&text, &at) {
+            prop_assert_eq!(Attributes::parse(&attributes.to_string(), &at).unwrap(), attributes);
+        }
+        if let Ok(constraints) = Constraints::parse(&text) {
+            let _ = constraints.matches(&Attributes::parse("a:1;b:[1-2];c:x", &at).unwrap());
+            prop_assert_eq!(Constraints::parse(&constraints.to_string()), Ok(constraints));
+        }
+    }
+
+    #[test]
+    fn resources_read_back_as_printed(list in prop::collection::vec(
+        ("(cpus|mem|disk|gpus|ports|x[a-z]{0,3})", "(\\*|[a-z]{1,4}(/[a-z]{1,3})?)", 0_i64..9_000_000_000, any::<u32>(), 0_u32..2000), 0..8)
+    ) {
+        let mut resources = Resources::default();
+        for (name, role, scalar, begin, length) in list {
+            let begin = u64::from(begin);
+            let value = match name.as_str() {
+                "ports" => Value::Ranges(vec![(begin, begin + u64::from(length))]),
+                _ => Value::Scalar(scalar),
+            };
+            resources.add(&name, &role, value, &v111()).unwrap();
+        }
+        let again = Resources::parse(&resources.to_string(), &v111()).unwrap();
+        prop_assert_eq!(again.0, resources.0);
+    }
+
+    #[test]
+    fn what_is_taken_and_what_is_left_make_the_whole(
+        all in prop::collection::vec((0_u64..200, 0_u64..20), 0..6),
+        part in prop::collection::vec((0_u64..200, 0_u64..6), 0..3),
+    ) {
+        let ranges = |list: Vec<(u64, u64)>| Value::ranges(list.into_iter().map(|(b, l)| (b, b + l)).collect());
+        let (all, part) = (ranges(all), ranges(part));
+        match all.minus(&part) {
+            Some(rest) => {
+                prop_assert!(!rest.holds(&part) || part.is_empty());
+                prop_assert_eq!(rest.plus(&part), Some(all));
+            }
+            None => prop_assert!(!all.holds(&part)),
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_read_back_as_printed(number in 0_u64..100_000, unit in 0_usize..8, bytes in any::<u64>()) {
+        let unit = ["ns", "us", "ms", "secs", "mins", "hrs", "days", "weeks"][unit];
+        let number = if unit == "weeks" { number % 10_000 } else { number };
+        let duration = parse_duration(&format!("{number}{unit}")).unwrap();
+        let again = parse_duration(&print_duration(duration)).unwrap();
+        // Sizes and times pass through a double, as in stout.
+        prop_assert!(duration.abs_diff(again) <= Duration::from_micros(100));
+        prop_assert_eq!(Bytes(bytes).to_string().parse::<Bytes>(), Ok(Bytes(bytes)));
+    }
+}

@@ -1,0 +1,373 @@
+//! The vectors of the placement and sharing facts, and laws that hold for all inputs.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use provision::inventory::Workload;
+use provision::mesos::values::{Attributes, Resources};
+use provision::mesos::versions::Version;
+use provision::simulate::Agent;
+use provision::simulate::drf::{
+    Allocation, Amounts, Appetite, Client, Framework, Quota, Role, Rules, Share, cycle, fill,
+    totals,
+};
+use provision::simulate::executors::{Placement, Settings, executor_mib, place};
+
+fn version(text: &str) -> Version {
+    Version::parse(text).expect(text)
+}
+
+fn agent(name: &str, resources: &str) -> Agent {
+    Agent {
+        name: name.to_owned(),
+        resources: Resources::parse(resources, &version("1.11.0")).expect(resources),
+        attributes: Attributes::default(),
+    }
+}
+
+fn agents(count: usize, resources: &str) -> Vec<Agent> {
+    (1..=count).map(|i| agent(&format!("a{i}"), resources)).collect()
+}
+
+fn workload(cores: Option<u32>, memory_mib: u64, cores_max: Option<u32>) -> Workload {
+    Workload {
+        role: "*".to_owned(),
+        cores,
+        memory_mib,
+        overhead_mib: None,
+        cores_max,
+        constraints: String::new(),
+    }
+}
+
+fn spark(text: &str) -> Settings {
+    Settings::new(version(text))
+}
+
+fn per_agent(placement: &Placement) -> Vec<(String, Vec<u32>)> {
+    let map = placement.by_agent().into_iter();
+    map.map(|(name, list)| (name.to_owned(), list.iter().map(|e| e.cores).collect())).collect()
+}
+
+fn expect(placement: &Placement, wanted: &[(&str, &[u32])]) {
+    let wanted: Vec<(String, Vec<u32>)> =
+        wanted.iter().map(|(name, cores)| ((*name).to_owned(), cores.to_vec())).collect();
+    assert_eq!(per_agent(placement), wanted);
+}
+
+#[test]
+fn vector_a_executors_go_round_the_agents() {
+    let w = workload(Some(2), 1024, Some(10));
+    let p = place(&agents(3, "cpus:4;mem:5120"), &w, &spark("3.5.1")).unwrap();
+    expect(&p, &[("a1", &[2, 2]), ("a2", &[2, 2]), ("a3", &[2])]);
+    assert_eq!(p.cores(), 10);
+}
+
+#[test]
+fn vector_b_without_cores_one_executor_takes_all_of_an_agent() {
+    let w = workload(None, 1024, Some(10));
+    let p = place(&agents(3, "cpus:4;mem:5120"), &w, &spark("3.5.1")).unwrap();
+    expect(&p, &[("a1", &[4]), ("a2", &[4]), ("a3", &[2])]);
+}
+
+#[test]
+fn vector_c_cores_max_is_rounded_to_whole_executors() {
+    let w = workload(Some(4), 1024, Some(10));
+    for spark_version in ["2.0.2", "2.1.0", "2.2.0", "3.5.1"] {
+        let p = place(&agents(3, "cpus:4;mem:5120"), &w, &spark(spark_version)).unwrap();
+        expect(&p, &[("a1", &[4]), ("a2", &[4])]);
+        let said = if spark_version < "2.2" { "10" } else { "8" };
+        assert!(p.left_out["a3"].contains(&format!("spark.cores.max of {said} ")), "{p:?}");
+    }
+}
+
+#[test]
+fn vector_d_memory_limits_executors() {
+    let w = workload(Some(2), 1024, None);
+    let p = place(&agents(2, "cpus:8;mem:2000"), &w, &spark("3.5.1")).unwrap();
+    expect(&p, &[("a1", &[2]), ("a2", &[2])]);
+}
+
+#[test]
+fn vector_e_cores_are_whole() {
+    let p = place(&agents(1, "cpus:3.9;mem:4096"), &workload(None, 1024, None), &spark("3.5.1"));
+    expect(&p.unwrap(), &[("a1", &[3])]);
+}
+
+#[test]
+fn vector_f_overhead_is_a_tenth_but_at_least_384() {
+    assert_eq!(executor_mib(&workload(None, 8192, None), &spark("3.5.1")), 9011);
+    assert_eq!(executor_mib(&workload(None, 1024, None), &spark("3.5.1")), 1408);
+    assert_eq!(executor_mib(&workload(None, 512, None), &spark("3.5.1")), 896);
+    let set = Workload { overhead_mib: Some(0), ..workload(None, 1024, None) };
+    assert_eq!(executor_mib(&set, &spark("3.5.1")), 1024);
+}
+
+#[test]
+fn vector_g_the_default_executor_does_not_fit_a_gigabyte() {
+    let p = place(&agents(2, "cpus:4;mem:1024"), &workload(None, 1024, None), &spark("3.5.1"));
+    let p = p.unwrap();
+    assert!(p.executors.is_empty());
+    assert_eq!(p.left_out["a1"], "an executor needs 1408 MiB, it offers 1024");
+}
+
+#[test]
+fn vector_h_gpus_are_taken_as_they_come() {
+    let w = workload(None, 1024, None);
+    let settings = Settings { gpus_max: 3, ..spark("3.5.1") };
+    let two = agents(2, "cpus:4;mem:4096;gpus:2");
+    let p = place(&two, &w, &settings).unwrap();
+    assert_eq!(p.executors.iter().map(|e| e.gpus).collect::<Vec<_>>(), [2, 1]);
+    let p = place(&two, &w, &spark("3.5.1")).unwrap();
+    assert!(p.executors.is_empty() && p.left_out["a1"].contains("gpus"));
+}
+
+#[test]
+fn vector_i_a_fixed_port_allows_one_executor_per_agent() {
+    let w = workload(Some(1), 512, None);
+    let two = agents(2, "cpus:4;mem:4096;ports:[31000-32000]");
+    let settings = Settings { block_manager_port: Some(31500), ..spark("3.5.1") };
+    expect(&place(&two, &w, &settings).unwrap(), &[("a1", &[1]), ("a2", &[1])]);
+    let settings = Settings { block_manager_port: Some(7078), ..spark("3.5.1") };
+    let p = place(&two, &w, &settings).unwrap();
+    assert!(p.executors.is_empty() && p.left_out["a1"].contains("7078"), "{p:?}");
+}
+
+#[test]
+fn reservations_are_seen_by_their_role_alone() {
+    let one = agents(1, "cpus:2;cpus(etl):1;mem:4096;mem(etl):1024");
+    let w = workload(None, 512, Some(6));
+    // As recorded with spark.mesos.role=etl: 2 unreserved and 1 reserved core in one executor.
+    let etl = Workload { role: "etl".to_owned(), ..w.clone() };
+    expect(&place(&one, &etl, &spark("3.5.1")).unwrap(), &[("a1", &[3])]);
+    expect(&place(&one, &w, &spark("3.5.1")).unwrap(), &[("a1", &[2])]);
+}
+
+#[test]
+fn constraints_decline_or_stop_the_driver() {
+    let mut list = agents(2, "cpus:4;mem:4096");
+    for (agent, rack) in list.iter_mut().zip(["r1", "r2"]) {
+        agent.attributes = Attributes::parse(&format!("rack:{rack}"), &version("1.11.0")).unwrap();
+    }
+    let w = Workload { constraints: "rack:r2".to_owned(), ..workload(Some(4), 1024, None) };
+    let p = place(&list, &w, &spark("3.5.1")).unwrap();
+    expect(&p, &[("a2", &[4])]);
+    assert_eq!(p.left_out["a1"], "rack is r1, not r2");
+    list[0].attributes = Attributes::parse("rack:[1-2]", &version("1.11.0")).unwrap();
+    assert!(place(&list, &w, &spark("3.5.1")).unwrap_err().contains("agent a1"));
+}
+
+fn amounts(list: &[(&str, i64)]) -> Amounts {
+    list.iter().map(|(name, amount)| ((*name).to_owned(), amount * 1000)).collect()
+}
+
+fn client(name: &str, weight: f64, demand: &[(&str, i64)]) -> Client {
+    Client { name: name.to_owned(), weight, demand: amounts(demand), most_tasks: None }
+}
+
+/// Checks the sequence (first letters), the shares after each step where given, tasks and rest.
+fn filling(total: &[(&str, i64)], clients: &[Client], sequence: &str, shares: &str, rest: &str) {
+    let filling = fill(&amounts(total), clients);
+    let taken: String = filling.steps.iter().map(|s| &clients[s.client].name[..1]).collect();
+    assert_eq!(taken, sequence);
+    if !shares.is_empty() {
+        let got: Vec<String> = filling.steps.iter().map(|s| s.share.to_string()).collect();
+        assert_eq!(got.join(" "), shares);
+    }
+    let left: Vec<String> =
+        filling.left.iter().map(|(name, amount)| format!("{name} {}", amount / 1000)).collect();
+    assert_eq!(left.join(", "), rest);
+    for client in clients {
+        let count = taken.matches(&client.name[..1]).count() as u64;
+        assert_eq!(filling.tasks[&client.name], count);
+    }
+}
+
+#[test]
+fn vectors_1_and_2_of_the_paper() {
+    let total = [("cpus", 9), ("mem", 18)];
+    let a = |w| client("A", w, &[("cpus", 1), ("mem", 4)]);
+    let b = client("B", 1.0, &[("cpus", 3), ("mem", 1)]);
+    let rest = "cpus 0, mem 4";
+    filling(&total, &[a(1.0), b.clone()], "ABABA", "2/9 1/3 4/9 2/3 2/3", rest);
+    filling(&total, &[a(2.0), b], "ABAAB", "1/9 1/3 2/9 1/3 2/3", rest);
+}
+
+#[test]
+fn vectors_3_to_6_of_progressive_filling() {
+    let task = [("cpus", 1), ("mem", 2)];
+    let two = [client("dev", 1.0, &task), client("prod", 2.0, &task)];
+    filling(&[("cpus", 9), ("mem", 18)], &two, "dppdppdpp", "", "cpus 0, mem 0");
+
+    let a = client("a", 1.0, &[("cpus", 1), ("mem", 1)]);
+    let b = client("b", 1.0, &[("cpus", 1), ("mem", 8)]);
+    let c = client("c", 1.0, &[("cpus", 4), ("mem", 2)]);
+    let filling4 = fill(&amounts(&[("cpus", 100), ("mem", 400)]), &[a, b, c]);
+    let tasks = BTreeMap::from([("a".into(), 40), ("b".into(), 20), ("c".into(), 10)]);
+    assert_eq!(filling4.tasks, tasks);
+    assert_eq!(filling4.left, amounts(&[("cpus", 0), ("mem", 180)]));
+
+    let a = client("a", 3.0, &[("cpus", 2), ("mem", 1)]);
+    let b = client("b", 1.0, &[("cpus", 1), ("mem", 3)]);
+    let shares = "1/15 3/20 2/15 1/5 3/10 4/15";
+    filling(&[("cpus", 10), ("mem", 20)], &[a, b], "abaaba", shares, "cpus 0, mem 10");
+
+    let a = client("a", 1.0, &[("cpus", 1), ("mem", 4), ("gpus", 1)]);
+    let b = client("b", 1.0, &[("cpus", 2), ("mem", 4), ("gpus", 0)]);
+    let total = [("cpus", 12), ("mem", 48), ("gpus", 4)];
+    filling(&total, &[a, b], "abbababa", "", "cpus 0, gpus 0, mem 16");
+}
+
+fn role(name: &str, weight: f64) -> Role {
+    Role {
+        name: name.to_owned(),
+        weight,
+        frameworks: vec![Framework { name: format!("{name}-1"), appetite: Appetite::All }],
+        quota: Quota::default(),
+    }
+}
+
+fn run(agents: &[Agent], roles: &[Role]) -> Allocation {
+    cycle(agents, roles, &Rules { mesos: version("1.11.0"), excluded: Vec::new() })
+}
+
+fn grants(allocation: &Allocation) -> String {
+    let list = allocation.grants.iter();
+    list.map(|g| format!("{}:{}={}", g.agent, g.role, g.amounts["cpus"] / 1000))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn vector_7_weights_order_whole_agents() {
+    let six = run(&agents(6, "cpus:4;mem:8192"), &[role("dev", 1.0), role("prod", 2.0)]);
+    assert_eq!(grants(&six), "a1:dev=4 a2:prod=4 a3:prod=4 a4:dev=4 a5:prod=4 a6:prod=4");
+    assert_eq!(six.shares["dev"], Share::new(1, 3));
+    assert_eq!(six.shares["prod"], Share::new(1, 3));
+}
+
+#[test]
+fn vector_8_ties_go_by_count_then_name() {
+    let list = [
+        agent("a1", "cpus:8;mem:8192"),
+        agent("a2", "cpus:4;mem:16384"),
+        agent("a3", "cpus:2;mem:4096"),
+        agent("a4", "cpus:2;mem:4096"),
+    ];
+    let end = run(&list, &[role("y", 1.0), role("x", 1.0)]);
+    assert_eq!(grants(&end), "a1:x=8 a2:y=4 a3:x=2 a4:y=2");
+    assert_eq!((end.shares["x"], end.shares["y"]), (Share::new(5, 8), Share::new(5, 8)));
+}
+
+#[test]
+fn vector_9_reservations_serve_their_role_alone() {
+    let two = agents(2, "cpus:2;cpus(r):2");
+    let both = run(&two, &[role("r", 1.0), role("*", 1.0)]);
+    assert_eq!(grants(&both), "a1:*=2 a1:r=2 a2:*=2 a2:r=2");
+    assert_eq!((both.shares["*"], both.shares["r"]), (Share::new(1, 2), Share::new(1, 2)));
+    assert_eq!(grants(&run(&two, &[role("r", 1.0)])), "a1:r=4 a2:r=4");
+    let star = run(&two, &[role("*", 1.0)]);
+    assert_eq!((grants(&star).as_str(), star.idle["cpus"]), ("a1:*=2 a2:*=2", 4000));
+    // Before 0.27 reservations do not count: r stands at 0 after its reserved half.
+    let old = Rules { mesos: version("0.26.0"), excluded: Vec::new() };
+    let old = cycle(&two, &[role("r", 1.0), role("*", 1.0)], &old);
+    assert_eq!(grants(&old), "a1:*=2 a1:r=2 a2:r=4");
+}
+
+#[test]
+fn vector_10_quota_is_served_first_and_held_back() {
+    let one = agents(1, "cpus:10;mem:1024");
+    let six = amounts(&[("cpus", 6)]);
+    let quota = |limit: Amounts, appetite| {
+        let mut q = role("q", 1.0);
+        q.quota = Quota { guarantee: six.clone(), limit };
+        q.frameworks[0].appetite = appetite;
+        [q, role("d", 1.0)]
+    };
+    let cpus = |allocation: &Allocation, role: &str| -> i64 {
+        let mine = allocation.grants.iter().filter(|g| g.role == role);
+        mine.map(|g| g.amounts.get("cpus").copied().unwrap_or(0) / 1000).sum()
+    };
+    let burst = run(&one, &quota(Amounts::new(), Appetite::All));
+    assert_eq!((cpus(&burst, "q"), cpus(&burst, "d")), (10, 0));
+    let limited = run(&one, &quota(six.clone(), Appetite::All));
+    assert_eq!((cpus(&limited, "q"), cpus(&limited, "d")), (6, 4));
+    let filtering = run(&one, &quota(Amounts::new(), Appetite::Nothing));
+    assert_eq!((cpus(&filtering, "q"), cpus(&filtering, "d")), (0, 4));
+    assert_eq!(filtering.idle["cpus"], 6000);
+}
+
+proptest! {
+    #[test]
+    fn shares_order_as_fractions_do(a in 0..u64::MAX, b in 1..u64::MAX, c in 0..u64::MAX, d in 1..u64::MAX) {
+        let (a, b, c, d) = (u128::from(a), u128::from(b), u128::from(c), u128::from(d));
+        prop_assert_eq!(Share::new(a, b).cmp(&Share::new(c, d)), (a * d).cmp(&(c * b)));
+    }
+
+    #[test]
+    fn filling_gives_out_no_more_than_there_is(
+        total in proptest::collection::vec(0_i64..50, 3),
+        demands in proptest::collection::vec((proptest::collection::vec(0_i64..6, 3), 1_u8..5), 0..5),
+    ) {
+        let names = ["cpus", "mem", "gpus"];
+        let named = |list: &[i64]| -> Amounts {
+            names.iter().zip(list).map(|(n, a)| ((*n).to_owned(), *a)).collect()
+        };
+        let clients: Vec<Client> = demands.iter().enumerate().map(|(i, (demand, weight))| Client {
+            name: format!("c{i}"),
+            weight: f64::from(*weight),
+            demand: named(demand),
+            most_tasks: None,
+        }).collect();
+        let filling = fill(&named(&total), &clients);
+        for (name, left) in &filling.left {
+            let used: i64 = clients.iter()
+                .map(|c| c.demand[name] * i64::try_from(filling.tasks[&c.name]).unwrap()).sum();
+            prop_assert!(*left >= 0);
+            prop_assert_eq!(used + left, named(&total)[name]);
+        }
+        for c in &clients {
+            let asks = c.demand.values().any(|wants| *wants > 0);
+            prop_assert!(!asks || c.demand.iter().any(|(n, wants)| *wants > filling.left[n]));
+        }
+    }
+
+    #[test]
+    fn a_cycle_gives_out_each_amount_once(
+        list in proptest::collection::vec((1_u32..9, 1_u32..9), 1..8),
+        weights in proptest::collection::vec(1_u8..5, 1..4),
+    ) {
+        let agents: Vec<Agent> = list.iter().enumerate()
+            .map(|(i, (c, m))| agent(&format!("a{i}"), &format!("cpus:{c};mem:{};cpus(r0):1", m * 1024)))
+            .collect();
+        let roles: Vec<Role> = weights.iter().enumerate()
+            .map(|(i, w)| role(&format!("r{i}"), f64::from(*w))).collect();
+        let end = run(&agents, &roles);
+        let mut sum = end.idle.clone();
+        for (name, amount) in end.grants.iter().flat_map(|g| &g.amounts) {
+            *sum.entry(name.clone()).or_default() += amount;
+        }
+        prop_assert_eq!(sum, totals(&agents));
+    }
+
+    #[test]
+    fn placement_stays_within_every_agent(
+        list in proptest::collection::vec((1_u32..17, 100_u32..9000), 1..6),
+        cores in proptest::option::of(0_u32..5),
+        most in proptest::option::of(0_u32..30),
+        memory in 0_u64..4000,
+    ) {
+        let agents: Vec<Agent> = list.iter().enumerate()
+            .map(|(i, (c, m))| agent(&format!("a{i}"), &format!("cpus:{c};mem:{m}"))).collect();
+        let w = workload(cores, memory, most);
+        let p = place(&agents, &w, &spark("3.5.1")).unwrap();
+        prop_assert!(most.is_none_or(|most| p.cores() <= u64::from(most)));
+        let by_agent = p.by_agent();
+        for (agent, (c, m)) in agents.iter().zip(&list) {
+            let here = by_agent.get(agent.name.as_str()).map_or(&[][..], Vec::as_slice);
+            prop_assert!(here.iter().map(|e| e.cores).sum::<u32>() <= *c);
+            prop_assert!(here.len() as u64 * p.memory_mib <= u64::from(*m));
+            prop_assert_eq!(here.is_empty(), p.left_out.contains_key(&agent.name));
+        }
+    }
+}
