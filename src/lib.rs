@@ -3,6 +3,7 @@ pub mod event;
 pub mod health;
 pub mod inventory;
 pub mod mesos;
+pub mod plan;
 pub mod resource;
 pub mod script;
 pub mod tasks;

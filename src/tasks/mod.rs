@@ -130,6 +130,8 @@ pub enum Rollout {
     Quorum,
     /// By pools: host → pool, pool → how many of it at a time.
     Batches(BTreeMap<HostName, String>, BTreeMap<String, usize>),
+    /// All at once, but these after the others.
+    Last(BTreeSet<HostName>),
 }
 
 /// Everything that should be true, by task.
