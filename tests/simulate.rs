@@ -218,6 +218,16 @@ fn vectors_3_to_6_of_progressive_filling() {
     filling(&total, &[a, b], "abbababa", "", "cpus 0, gpus 0, mem 16");
 }
 
+#[test]
+fn a_workload_wants_its_executors_up_to_cores_max() {
+    let w = workload(Some(2), 1024, Some(9));
+    let client = Client::of("nightly", 2.0, &w, &spark("3.5.1"));
+    assert_eq!(client.demand, amounts(&[("cpus", 2), ("mem", 1408)]));
+    let filling = fill(&amounts(&[("cpus", 100), ("mem", 100_000)]), &[client]);
+    assert_eq!(filling.tasks["nightly"], 4);
+    assert_eq!(filling.left, amounts(&[("cpus", 92), ("mem", 100_000 - 4 * 1408)]));
+}
+
 fn role(name: &str, weight: f64) -> Role {
     Role {
         name: name.to_owned(),
@@ -295,6 +305,10 @@ fn vector_10_quota_is_served_first_and_held_back() {
     let filtering = run(&one, &quota(Amounts::new(), Appetite::Nothing));
     assert_eq!((cpus(&filtering, "q"), cpus(&filtering, "d")), (0, 4));
     assert_eq!(filtering.idle["cpus"], 6000);
+    // Over two agents: what the first gave out is no longer there to be held back.
+    let two = agents(2, "cpus:5;mem:1024");
+    let filtering = run(&two, &quota(Amounts::new(), Appetite::Nothing));
+    assert_eq!((cpus(&filtering, "d"), filtering.idle["cpus"]), (4, 6000));
 }
 
 proptest! {

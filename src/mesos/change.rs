@@ -125,7 +125,6 @@ fn resources(live: &AgentInfo, wanted: &Resources) -> Vec<Step> {
         }
         let what = if role == UNRESERVED { name.clone() } else { format!("{name}({role})") };
         match new.0.get(key) {
-            _ if was.is_empty() => {}
             Some(now) if now == was => {}
             Some(now) if now.holds(was) => {
                 steps.push(Step::Grown(format!("{what} grows from {was} to {now}")));
@@ -134,10 +133,7 @@ fn resources(live: &AgentInfo, wanted: &Resources) -> Vec<Step> {
             None => steps.push(Step::Changed(format!("{what} goes (it was {was})"))),
         }
     }
-    let fresh = new
-        .0
-        .iter()
-        .filter(|(key, now)| !now.is_empty() && old.0.get(*key).is_none_or(Value::is_empty));
+    let fresh = new.0.iter().filter(|(key, now)| !now.is_empty() && !old.0.contains_key(*key));
     steps.extend(
         fresh.map(|((name, role), now)| {
             Step::Grown(format!("{name} for role {role} is new ({now})"))

@@ -8,7 +8,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
+use super::executors::{Settings, executor_mib};
 use super::{Agent, sees};
+use crate::inventory::Workload;
 use crate::mesos::values::{UNRESERVED, Value};
 use crate::mesos::versions::Version;
 
@@ -95,7 +99,7 @@ pub struct Client {
 }
 
 /// What progressive filling ends with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Filling {
     /// Who took a task, in order.
     pub steps: Vec<Step>,
@@ -106,7 +110,7 @@ pub struct Filling {
 }
 
 /// One task taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// Index of the client.
     pub client: usize,
@@ -165,7 +169,7 @@ pub struct Rules {
 }
 
 /// What a cycle ends with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Allocation {
     /// Who got what, in order.
     pub grants: Vec<Grant>,
@@ -176,7 +180,7 @@ pub struct Allocation {
 }
 
 /// What one framework got of one agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Grant {
     /// The agent.
     pub agent: String,
@@ -195,6 +199,23 @@ pub struct Share {
     denominator: u128,
 }
 
+impl Client {
+    /// A workload whose tasks are its executors (of one core where it does not say how many).
+    pub fn of(name: &str, weight: f64, workload: &Workload, settings: &Settings) -> Client {
+        let cores = workload.cores.unwrap_or(1).max(1);
+        let mib = i64::try_from(executor_mib(workload, settings)).unwrap_or(i64::MAX);
+        Client {
+            name: name.to_owned(),
+            weight,
+            demand: Amounts::from([
+                ("cpus".to_owned(), i64::from(cores) * 1000),
+                ("mem".to_owned(), mib.saturating_mul(1000)),
+            ]),
+            most_tasks: workload.cores_max.map(|most| u64::from(most / cores)),
+        }
+    }
+}
+
 impl Share {
     /// `numerator / denominator`; a denominator of 0 makes it 0.
     pub fn new(numerator: u128, denominator: u128) -> Share {
@@ -208,6 +229,13 @@ impl Share {
     /// As a number, for people.
     pub fn as_f64(self) -> f64 {
         self.numerator as f64 / self.denominator as f64
+    }
+}
+
+/// As a number.
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.as_f64())
     }
 }
 

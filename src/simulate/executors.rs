@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::{Agent, sees};
 use crate::inventory::Workload;
 use crate::mesos::constraints::{Constraints, Match};
@@ -90,7 +92,7 @@ impl Settings {
 }
 
 /// Where executors would run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Placement {
     /// Executors in the order in which they start.
     pub executors: Vec<Executor>,
@@ -101,7 +103,7 @@ pub struct Placement {
 }
 
 /// One executor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Executor {
     /// The agent it runs on.
     pub agent: String,
