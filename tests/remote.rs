@@ -1,11 +1,10 @@
-//! The shell protocol against real shells, and connections against a real sshd.
+//! The shell protocol against real shells as local children.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use provision::inventory::Digest;
-use provision::remote::sentence::{Cause, Unreachable};
 use provision::remote::shell::{
     Become, Changer, Claim, Entered, Extent, Looker, Lost, NotEntered, Opened, Places, Streams,
     Upload, opening,
@@ -13,9 +12,6 @@ use provision::remote::shell::{
 use sha2::Digest as _;
 use tempfile::TempDir;
 use tokio::process::Command;
-
-#[path = "support/sshd.rs"]
-mod sshd;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SHELLS: [&str; 3] = ["/bin/dash", "/bin/bash", "busybox sh"];
@@ -381,12 +377,13 @@ async fn a_secret_is_in_a_private_file_and_nowhere_else() {
 async fn what_cannot_be_changed_says_so() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("state"), "in the way").unwrap();
-    let refused = open("/bin/dash").await.change(&places(dir.path()), claim("r1"), ":", LIMIT);
-    let Err(NotEntered::Refused(why)) = refused.await else { panic!() };
+    let here = places(dir.path());
+    let refused = open("/bin/dash").await.change(&here, claim("r1"), ":", LIMIT).await;
+    let Err(NotEntered::Refused(why)) = refused else { panic!() };
     assert!(why.contains("File exists"), "{why}");
     for bad in ["", "../x", "a b", "-x"] {
-        let refused = open("/bin/dash").await.change(&places(dir.path()), claim(bad), ":", LIMIT);
-        assert!(matches!(refused.await, Err(NotEntered::Refused(_))), "{bad}");
+        let refused = open("/bin/dash").await.change(&here, claim(bad), ":", LIMIT).await;
+        assert!(matches!(refused, Err(NotEntered::Refused(_))), "{bad}");
     }
 }
 

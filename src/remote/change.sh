@@ -1,6 +1,10 @@
 {
 # What only a run that may change the host is given: the lock, actions, files.
 
+# With nobody left to tell, this shell still tidies up. Unlike an ignored signal, a caught one is
+# back to normal in every child.
+trap : PIPE
+
 # STATE RUNTIME RUN BY FROM: takes the lock, or says who has it.
 p_lock() {
   p_dir=$1/runs/$3
@@ -83,8 +87,8 @@ p_push() {
   if [ "$p_r" != 0 ]; then
     p_r=74
   elif [ "$p_n" -ne "$4" ]; then
-    echo "$p_n bytes arrived of $4"
     rm -f "$p_t"
+    echo "$p_n bytes arrived of $4"
     p_end "$1" 70
     exit 70
   else

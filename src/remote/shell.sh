@@ -26,9 +26,9 @@ p_ask() {
   p_end "$1" $?
 }
 
-# MARK STATE: what is true of this host whatever is asked, and how the last action ended.
+# STATE: what is true of this host whatever is asked, and how the last action ended.
 p_facts() {
-  p_state=$2
+  p_state=$1
   p_boot=
   read -r p_boot </proc/sys/kernel/random/boot_id
   printf 'boot=%s\nuid=%s\n' "$p_boot" "$(id -u)"
