@@ -296,8 +296,8 @@ async fn the_lock_outlives_a_lost_connection_and_no_longer_than_its_action() {
 async fn a_killed_action_shows_as_never_ended() {
     let dir = TempDir::new().unwrap();
     let (mut changer, _) = change("/bin/dash", dir.path(), "r1").await;
-    // $PPID of a child is the action's own process; its parent is who writes the status.
-    let script = "kill -9 $(cut -d' ' -f4 /proc/$(sh -c 'echo $PPID')/stat) $(sh -c 'echo $PPID')";
+    // The reader of that file is the action itself; its parent is who writes the status.
+    let script = "read -r me name state parent rest </proc/self/stat; kill -9 $parent $me";
     let ended = changer.run("dies", script, LIMIT).await.unwrap();
     assert_eq!(ended.status, 137);
     drop(changer);

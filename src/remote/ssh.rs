@@ -150,7 +150,7 @@ impl Master {
         let program = which::which("ssh").map_err(|_| Unreachable::of(Cause::NoSsh))?;
         // A master speaks for the settings it was made with and for no others.
         let mut digest = Sha256::new();
-        for argument in arguments(ssh, options, Path::new("-"), Path::new("-")) {
+        for argument in arguments(ssh, options, Purpose::Master(Path::new("-")), Path::new("-")) {
             digest.update(argument.as_bytes());
             digest.update([0]);
         }
@@ -195,7 +195,7 @@ impl Master {
         // Nobody listens on it: ssh would refuse to replace it.
         let _ = std::fs::remove_file(&self.socket);
         let _ = std::fs::remove_file(&self.log);
-        let arguments = arguments(ssh, options, &self.socket, &self.log);
+        let arguments = arguments(ssh, options, Purpose::Master(&self.socket), &self.log);
         let limit = ssh.connect_timeout + HANDSHAKE_LIMIT;
         match self.run(&arguments, limit).await? {
             Some(status) if status.success() && self.lives().await => return Ok(()),
@@ -208,12 +208,22 @@ impl Master {
         let said = self.said();
         let seconds = ssh.connect_timeout.as_secs();
         let found = classify(&said, &context(ssh, None, None, seconds));
-        if !matches!(found.cause, Cause::UnknownKey | Cause::ChangedKey) {
-            return Err(found);
+        match found.cause {
+            Cause::UnknownKey | Cause::ChangedKey => {
+                let loud = self.aloud(ssh, options).await;
+                let (offered, known) = (offered_key(&loud), known_key(&said).await);
+                Err(classify(&said, &context(ssh, offered.as_deref(), known.as_deref(), seconds)))
+            }
+            // What the jump's ssh said went nowhere. Source: OpenSSH sshconnect.c: a proxy's
+            // stderr is closed for masters that persist, unless at -v.
+            Cause::Jump => {
+                let loud = self.aloud(ssh, options).await;
+                let quiet = |line: &&str| !line.starts_with("debug") && !line.contains("OpenSSH_");
+                let loud: Vec<&str> = loud.lines().filter(quiet).collect();
+                Err(classify(&loud.join("\n"), &context(ssh, None, None, seconds)))
+            }
+            _ => Err(found),
         }
-        let offered = self.offered_key(ssh, options).await;
-        let known = known_key(&said).await;
-        Err(classify(&said, &context(ssh, offered.as_deref(), known.as_deref(), seconds)))
     }
 
     /// Runs ssh until it ends or goes to the background. `None`: not within the limit.
@@ -244,25 +254,15 @@ impl Master {
         }
     }
 
-    /// Asks once more, loudly, and gives up at the same point: only then ssh names the key.
-    async fn offered_key(&self, ssh: &Ssh, options: &Options) -> Option<String> {
-        let log = self.socket.with_extension("key");
-        let probe = Master { log: log.clone(), ..self.clone() };
-        let mut arguments = vec![OsString::from("-v")];
-        // No accept-new here, whatever the options: this must not learn a key.
+    /// Tries once more for what only `-v` tells. It leaves nothing behind and learns no key.
+    async fn aloud(&self, ssh: &Ssh, options: &Options) -> String {
+        let probe = Master { log: self.socket.with_extension("loud"), ..self.clone() };
         let options = Options { unknown_keys: UnknownKeys::Refuse, ..options.clone() };
-        let loud = self::arguments(ssh, &options, &self.socket.with_extension("none"), &log);
-        arguments.extend(loud.into_iter().map(|a| match a.to_str() {
-            Some("LogLevel=INFO") => OsString::from("LogLevel=DEBUG1"),
-            _ => a,
-        }));
-        let ended = probe.run(&arguments, ssh.connect_timeout + HANDSHAKE_LIMIT).await;
+        let arguments = arguments(ssh, &options, Purpose::Words, &probe.log);
+        let _ = probe.run(&arguments, ssh.connect_timeout + HANDSHAKE_LIMIT).await;
         let said = probe.said();
-        let _ = std::fs::remove_file(&log);
-        ended.ok()??;
-        let line = said.lines().rev().find_map(|l| l.split_once("Server host key: "))?.1;
-        let (kind, print) = line.trim().split_once(' ')?;
-        Some(format!("{} {print}", kind.trim_start_matches("ssh-").to_uppercase()))
+        let _ = std::fs::remove_file(&probe.log);
+        said
     }
 
     async fn lives(&self) -> bool {
@@ -323,15 +323,36 @@ impl Master {
     }
 }
 
+/// What an ssh is for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    /// To stay, with its socket there.
+    Master(&'a Path),
+    /// To say why it fails.
+    Words,
+}
+
 /// What ssh is started with. Ours come first: ssh takes the first value that it meets.
-fn arguments(ssh: &Ssh, options: &Options, socket: &Path, log: &Path) -> Vec<OsString> {
-    let mut list: Vec<OsString> = ["-M", "-f", "-N", "-T", "-x"].map(OsString::from).to_vec();
+fn arguments(ssh: &Ssh, options: &Options, purpose: Purpose<'_>, log: &Path) -> Vec<OsString> {
+    let mut list: Vec<OsString> = match purpose {
+        Purpose::Master(socket) => {
+            let mut list: Vec<OsString> = ["-M", "-f", "-N", "-S"].map(OsString::from).to_vec();
+            list.push(escaped(socket));
+            list
+        }
+        Purpose::Words => ["-v", "-o", "ControlMaster=no", "-S", "none"].map(OsString::from).to_vec(),
+    };
+    list.extend(["-T", "-x"].map(OsString::from));
     let mut pair = |flag: &str, value: OsString| list.extend([OsString::from(flag), value]);
-    pair("-S", escaped(socket));
     pair("-E", log.as_os_str().to_owned());
     let keys = match options.unknown_keys {
         UnknownKeys::Refuse => "yes",
         UnknownKeys::Accept => "accept-new",
+    };
+    let level = match purpose {
+        // A quieter level in ssh_config would leave us nothing to read.
+        Purpose::Master(_) => "INFO",
+        Purpose::Words => "DEBUG1",
     };
     let seconds = ssh.connect_timeout.as_secs().max(1);
     for option in [
@@ -342,8 +363,7 @@ fn arguments(ssh: &Ssh, options: &Options, socket: &Path, log: &Path) -> Vec<OsS
         "PermitLocalCommand=no",
         "RemoteCommand=none",
         "Tunnel=no",
-        // A quieter level in ssh_config would leave us nothing to read.
-        "LogLevel=INFO",
+        &format!("LogLevel={level}"),
         "VisualHostKey=no",
         &format!("ControlPersist={PERSIST}"),
         &format!("ConnectTimeout={seconds}"),
@@ -374,6 +394,10 @@ fn arguments(ssh: &Ssh, options: &Options, socket: &Path, log: &Path) -> Vec<OsS
         pair("-o", option);
     }
     list.extend(["--".into(), OsString::from(&ssh.host)]);
+    if let Purpose::Words = purpose {
+        // Should it succeed after all, it is to end.
+        list.push("exit".into());
+    }
     list
 }
 
@@ -472,6 +496,13 @@ async fn known_key(said: &str) -> Option<String> {
     let print = output.split_whitespace().find(|word| word.starts_with("SHA256:"))?;
     let kind = output.trim().rsplit_once('(').map_or("", |(_, kind)| kind.trim_end_matches(')'));
     Some(format!("{kind} {print}"))
+}
+
+/// The key in the words of `ssh -v`: `ED25519 SHA256:…`. The last one is the host's own, not a jump's.
+fn offered_key(said: &str) -> Option<String> {
+    let line = said.lines().rev().find_map(|l| l.split_once("Server host key: "))?.1;
+    let (kind, print) = line.trim().split_once(' ')?;
+    Some(format!("{} {print}", kind.trim_start_matches("ssh-").to_uppercase()))
 }
 
 fn context<'a>(
