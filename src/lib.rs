@@ -9,3 +9,4 @@ pub mod script;
 pub mod tasks;
 pub mod template;
 pub mod simulate;
+pub mod remote;

@@ -1,0 +1,107 @@
+{
+# What only a run that may change the host is given: the lock, actions, files.
+
+# With nobody left to tell, this shell still tidies up. Unlike an ignored signal, a caught one is
+# back to normal in every child.
+trap : PIPE
+
+# STATE RUNTIME RUN BY FROM: takes the lock, or says who has it.
+p_lock() {
+  p_dir=$1/runs/$3
+  p_lockfile=$2/lock
+  p_who="run=$3"
+  p_by="by=$4 from=$5 since=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  if [ "$(id -u)" != 0 ]; then
+    echo "error=changing this host needs root"
+    return 1
+  fi
+  for p_d in "$1" "$2"; do
+    if ! [ -d "$p_d" ] && ! p_said=$(mkdir -p -m 0700 "$p_d" 2>&1); then
+      echo "error=$p_said"
+      return 1
+    fi
+  done
+  if ! command -v flock >/dev/null; then
+    echo "error=flock is not installed (package util-linux)"
+    return 1
+  fi
+  if ! p_said=$( (: >>"$p_lockfile") 2>&1); then
+    echo "error=$p_said"
+    return 1
+  fi
+  # Actions inherit this descriptor: the kernel frees the lock when the last of them has ended.
+  exec 9<>"$p_lockfile"
+  if ! flock -n 9; then
+    p_said=
+    read -r p_said <"$p_lockfile"
+    echo "locked=$p_said"
+    return 1
+  fi
+  p_step -
+}
+
+# NAME: what the lock says that we do.
+p_step() { printf '%s step=%s pid=%s %s\n' "$p_who" "$1" "$$" "$p_by" >"$p_lockfile"; }
+
+# The run's directory is made by its first action, so that the newest one always tells of work.
+p_newrun() {
+  mkdir -p "$p_dir" || return 1
+  # Old ones go; their names are ours, without blanks.
+  ls -1t "${p_dir%/*}" | tail -n +31 | while read -r p_f; do rm -rf "${p_dir%/*}/$p_f"; done
+}
+
+# MARK NUMBER NAME SCRIPT
+p_run() {
+  p_begin "$1"
+  p_a=$p_dir/a$2
+  if { [ -d "$p_dir" ] || p_newrun; } && printf '%s\n' "$3" >"$p_a.start" && p_step "$3"; then
+    # The status is written in here, not after: this part outlives the shell around it.
+    (
+      (eval "$4")
+      p_r=$?
+      echo "$p_r" >"$p_a.rc.new" && mv -f "$p_a.rc.new" "$p_a.rc"
+      exit "$p_r"
+    ) </dev/null >"$p_a.log" 2>&1
+    p_r=$?
+    p_step -
+    tail -c 65536 "$p_a.log"
+  else
+    p_r=74
+  fi 2>&1
+  p_end "$1" "$p_r"
+}
+
+# MARK DIRECTORY NAME BYTES TOOL HEX MODE: a file from the bytes that follow our "ready".
+p_push() {
+  p_begin "$1"
+  if ! p_t=$(mktemp "$2/.$3.XXXXXX" 2>&1); then
+    echo "$p_t"
+    p_end "$1" 73
+    return
+  fi
+  printf '\n%s ready\n' "$1"
+  # Whatever happens to the file, every byte is taken: one left over would be read as a command.
+  head -c "$4" | { cat >"$p_t" || { cat >/dev/null; false; }; } 2>&1
+  p_r=$?
+  p_n=$(wc -c <"$p_t")
+  if [ "$p_r" != 0 ]; then
+    p_r=74
+  elif [ "$p_n" -ne "$4" ]; then
+    rm -f "$p_t"
+    echo "$p_n bytes arrived of $4"
+    p_end "$1" 70
+    exit 70
+  else
+    p_n=$("$5" <"$p_t")
+    if [ "${p_n%% *}" != "$6" ]; then
+      echo "the $5 of what arrived is not the one expected"
+      p_r=65
+    else
+      { chmod "$7" "$p_t" && sync "$p_t" && mv -fT "$p_t" "$2/$3" && sync "$2"; } 2>&1
+      p_r=$?
+    fi
+  fi
+  [ "$p_r" = 0 ] || rm -f "$p_t"
+  p_end "$1" "$p_r"
+}
+}

@@ -1,0 +1,401 @@
+//! The shell protocol against real shells as local children.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use provision::inventory::Digest;
+use provision::remote::shell::{
+    Become, Changer, Claim, Entered, Extent, Looker, Lost, NotEntered, Opened, Places, Streams,
+    Upload, opening,
+};
+use sha2::Digest as _;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const SHELLS: [&str; 3] = ["/bin/dash", "/bin/bash", "busybox sh"];
+
+async fn open(shell: &str) -> Opened {
+    let opening = opening(Become::Nobody).unwrap();
+    let command = opening.command().replace("/bin/sh", shell);
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", &command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let streams = Streams {
+        stdin: Box::new(child.stdin.take().unwrap()),
+        stdout: Box::new(child.stdout.take().unwrap()),
+        stderr: Box::new(child.stderr.take().unwrap()),
+        keep: Box::new(child),
+    };
+    Opened::wait(streams, &opening, None).await.unwrap()
+}
+
+fn places(dir: &Path) -> Places {
+    Places { state: dir.join("state"), runtime: dir.join("run") }
+}
+
+fn claim(run: &str) -> Claim<'_> {
+    Claim { run, by: "alice", from: "laptop" }
+}
+
+async fn look(shell: &str, dir: &Path) -> (Looker, Entered) {
+    open(shell).await.look(&places(dir), ":", LIMIT).await.unwrap()
+}
+
+async fn change(shell: &str, dir: &Path, run: &str) -> (Changer, Entered) {
+    open(shell).await.change(&places(dir), claim(run), ":", LIMIT).await.unwrap()
+}
+
+/// Polls, for as long as anything on a loaded machine may take.
+async fn until(mut done: impl AsyncFnMut() -> bool) {
+    for _ in 0..600 {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not come true");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_looker_gets_answers_and_writes_nothing() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let (mut looker, entered) = look(shell, dir.path()).await;
+        assert_eq!(entered.boot_id.len(), 36, "{shell}");
+        assert_eq!(entered.last, None);
+        let reply = looker
+            .ask("printf 'a b\\n\\n'; echo oops >&2; echo \"it's\"; exit 7", LIMIT)
+            .await
+            .unwrap();
+        assert_eq!(text(&reply.stdout), "a b\n\nit's\n", "{shell}");
+        assert_eq!((reply.status, reply.complaint.as_str()), (7, "oops\n"), "{shell}");
+        assert_eq!(looker.ask("return 3", LIMIT).await.unwrap().status, 3, "{shell}");
+        assert_eq!(looker.ask("", LIMIT).await.unwrap().stdout, b"", "{shell}");
+        // -e holds, and ends nothing but its own script.
+        let reply = looker.ask("set -eu; false; echo no", LIMIT).await.unwrap();
+        assert_eq!((reply.status, reply.stdout.as_slice()), (1, &b""[..]), "{shell}");
+        // What only a changer is told is unknown here.
+        let reply = looker.ask("p_run x 1 y 'echo no'", LIMIT).await.unwrap();
+        assert_eq!(reply.status, 127, "{shell}");
+        looker.close().await;
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_can_neither_break_out_nor_eat_what_follows() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let (mut looker, _) = look(shell, dir.path()).await;
+        let marker = dir.path().join("marker");
+        for bad in ["}; touch MARK; {", "fi\ntouch MARK", "echo 'open; touch MARK", ")\ntouch MARK"]
+        {
+            let bad = bad.replace("MARK", marker.to_str().unwrap());
+            let reply = looker.ask(&bad, LIMIT).await.unwrap();
+            assert_ne!(reply.status, 0, "{shell}: {bad}");
+            assert!(!marker.exists(), "{shell}: {bad}");
+        }
+        let reply = looker.ask("cat; read -r x; echo \"got ${x:-nothing}\"", LIMIT).await.unwrap();
+        assert_eq!(text(&reply.stdout), "got nothing\n", "{shell}");
+        let reply = looker.ask("exec >/dev/null 2>&1 </dev/null; exit 4", LIMIT).await.unwrap();
+        assert_eq!(reply.status, 4, "{shell}");
+        assert_eq!(looker.ask("echo on", LIMIT).await.unwrap().stdout, b"on\n", "{shell}");
+        assert!(matches!(looker.ask("a\0b", LIMIT).await, Err(Lost::Unusable { .. })));
+    }
+}
+
+#[tokio::test]
+async fn output_that_looks_like_a_frame_is_output() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let (mut looker, _) = look(shell, dir.path()).await;
+        let forged = "\n0123456789abcdef0123456789abcdef-3 end 0\n";
+        let script = format!("printf '%s' '{forged}'; printf '%s' '{forged}' >&2; exit 5");
+        let reply = looker.ask(&script, LIMIT).await.unwrap();
+        assert_eq!((text(&reply.stdout).as_str(), reply.status), (forged, 5), "{shell}");
+        // Late output of something left behind belongs to nobody.
+        let script = "(sleep 0.2; echo late; echo late >&2) & echo now";
+        assert_eq!(looker.ask(script, LIMIT).await.unwrap().stdout, b"now\n", "{shell}");
+        let reply = looker.ask("sleep 0.5; echo then", LIMIT).await.unwrap();
+        assert!(text(&reply.stdout).ends_with("then\n"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn much_output_arrives_and_too_much_is_cut() {
+    let dir = TempDir::new().unwrap();
+    let (mut looker, _) = look("/bin/dash", dir.path()).await;
+    let reply = looker.ask("head -c 10000000 /dev/zero | tr '\\0' x", LIMIT).await.unwrap();
+    assert_eq!((reply.stdout.len(), reply.extent), (10_000_000, Extent::Whole));
+    let reply = looker.ask("head -c 20000000 /dev/zero; exit 9", LIMIT).await.unwrap();
+    assert_eq!((reply.stdout.len(), reply.extent, reply.status), (16 << 20, Extent::Cut, 9));
+    let script = format!("# {}\necho whole", "x".repeat(1 << 20));
+    assert_eq!(looker.ask(&script, LIMIT).await.unwrap().stdout, b"whole\n");
+    let reply = looker.ask("head -c 1000000 /dev/zero | tr '\\0' y >&2", LIMIT).await.unwrap();
+    assert!(reply.complaint.len() <= 16 << 10 && reply.complaint.ends_with('y'));
+}
+
+#[tokio::test]
+async fn an_abandoned_question_spoils_the_shell() {
+    let dir = TempDir::new().unwrap();
+    let (mut looker, _) = look("/bin/dash", dir.path()).await;
+    let lost = looker.ask("sleep 5", Duration::from_millis(50)).await.unwrap_err();
+    assert!(matches!(lost, Lost::Timeout { .. }), "{lost:?}");
+    assert!(matches!(looker.ask(":", LIMIT).await, Err(Lost::Unusable { .. })));
+    let (mut looker, _) = look("/bin/dash", dir.path()).await;
+    let lost = looker.ask("echo dying >&2; kill -9 $$", LIMIT).await.unwrap_err();
+    assert!(matches!(lost, Lost::Gone { .. }), "{lost:?}");
+}
+
+#[tokio::test]
+async fn actions_leave_log_and_status_on_the_host() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let (mut changer, _) = change(shell, dir.path(), "r1").await;
+        assert!(!dir.path().join("state/runs").exists(), "a run without actions leaves no trace");
+        let ended = changer
+            .run("zk/start", "set -eu; cat; printf 'bell \\007\\n'; echo bad >&2; exit 6", LIMIT)
+            .await
+            .unwrap();
+        assert_eq!((ended.status, ended.output_tail.as_str()), (6, "bell \\x07\nbad\n"), "{shell}");
+        assert_eq!(text(&std::fs::read(&ended.log).unwrap()), "bell \x07\nbad\n");
+        let script = "i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done";
+        let ended = changer.run("much", script, LIMIT).await.unwrap();
+        assert_eq!(ended.output_tail.len(), 64 << 10, "{shell}");
+        assert!(ended.output_tail.ends_with("line 29999\n"), "{shell}");
+        changer.close().await;
+        let (_, entered) = look(shell, dir.path()).await;
+        let last = entered.last.unwrap();
+        assert_eq!((last.run.as_str(), last.name.as_str(), last.status), ("r1", "much", Some(0)));
+        use std::os::unix::fs::PermissionsExt as _;
+        for made in ["state", "run"] {
+            let mode = dir.path().join(made).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{shell} {made}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_an_action_does_nothing() {
+    // What the host is sent, taken off the wire by a stand-in for it.
+    let opening = opening(Become::Nobody).unwrap();
+    let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+    let (theirs_out, theirs_in) = tokio::io::split(theirs);
+    let (_keep, silent) = tokio::io::duplex(1);
+    let streams = Streams {
+        stdin: Box::new(theirs_in),
+        stdout: Box::new(theirs_out),
+        stderr: Box::new(silent),
+        keep: Box::new(()),
+    };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let dir = TempDir::new().unwrap();
+    let ready = opening.command().split_whitespace().find(|w| w.starts_with("READY-")).unwrap();
+    let ready = format!("{}\n", ready.trim_end_matches(';'));
+    ours.write_all(ready.as_bytes()).await.unwrap();
+    let opened = Opened::wait(streams, &opening, None).await.unwrap();
+    let marker = dir.path().join("marker");
+    let first = format!("touch {}", marker.display());
+    let here = places(dir.path());
+    let wait = Duration::from_millis(300);
+    let asked = opened.change(&here, claim("r1"), &first, wait).await;
+    assert!(matches!(asked, Err(NotEntered::Lost(Lost::Timeout { .. }))));
+    let mut sent = Vec::new();
+    ours.read_to_end(&mut sent).await.unwrap();
+    let sent = text(&sent);
+    // The functions are whole; of the request itself, every byte is tried as the last one.
+    let request = sent.rfind("{\np_stop=").unwrap();
+    for shell in SHELLS {
+        for cut in (request..sent.len() - 1).step_by(if shell == "/bin/dash" { 1 } else { 7 }) {
+            feed(shell, &sent[..cut]).await;
+            assert!(!marker.exists(), "{shell} ran a part: {:?}", &sent[request..cut]);
+            assert!(!dir.path().join("run").exists(), "{shell}: {:?}", &sent[request..cut]);
+        }
+        feed(shell, &sent).await;
+        assert!(marker.exists(), "{shell} runs the whole");
+        std::fs::remove_file(&marker).unwrap();
+        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+    }
+}
+
+async fn feed(shell: &str, input: &str) {
+    use tokio::io::AsyncWriteExt as _;
+    let mut words = shell.split(' ');
+    let mut child = Command::new(words.next().unwrap())
+        .args(words)
+        .arg("-s")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    child.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_lock_outlives_a_lost_connection_and_no_longer_than_its_action() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let gate = dir.path().join("gate");
+        let (mut changer, _) = change(shell, dir.path(), "r1").await;
+        let script = format!(
+            "echo begun; while ! [ -e {} ]; do sleep 0.05; done; echo ended; exit 3",
+            gate.display()
+        );
+        let log = dir.path().join("state/runs/r1/a0001.log");
+        {
+            let action = changer.run("zk start", &script, LIMIT);
+            tokio::pin!(action);
+            tokio::select! {
+                ended = &mut action => panic!("{ended:?}"),
+                () = until(async || std::fs::read(&log).is_ok_and(|log| !log.is_empty())) => {}
+            }
+        }
+        assert!(matches!(changer.ask(":", LIMIT).await, Err(Lost::Unusable { .. })));
+        drop(changer);
+        let held = open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT).await;
+        let Err(NotEntered::Locked(holder)) = held else { panic!("{shell}: {held:?}") };
+        assert!(holder.starts_with("run=r1 step=zk_start pid="), "{shell}: {holder}");
+        assert!(holder.contains(" by=alice from=laptop since=2"), "{shell}: {holder}");
+        let (_, entered) = look(shell, dir.path()).await;
+        assert_eq!(entered.last.unwrap().status, None, "{shell}");
+        std::fs::write(&gate, "").unwrap();
+        let mut last = None;
+        until(async || {
+            match open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT).await {
+                Ok((_, entered)) => {
+                    last = entered.last;
+                    true
+                }
+                Err(NotEntered::Locked(_)) => false,
+                Err(other) => panic!("{other:?}"),
+            }
+        })
+        .await;
+        let last = last.unwrap();
+        assert_eq!((last.run.as_str(), last.name.as_str()), ("r1", "zk_start"), "{shell}");
+        assert_eq!(last.status, Some(3), "{shell}");
+        assert!(text(&std::fs::read(&last.log).unwrap()).ends_with("ended\n"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_action_shows_as_never_ended() {
+    let dir = TempDir::new().unwrap();
+    let (mut changer, _) = change("/bin/dash", dir.path(), "r1").await;
+    // The reader of that file is the action itself; its parent is who writes the status.
+    let script = "read -r me name state parent rest </proc/self/stat; kill -9 $parent $me";
+    let ended = changer.run("dies", script, LIMIT).await.unwrap();
+    assert_eq!(ended.status, 137);
+    drop(changer);
+    let (_, entered) = look("/bin/dash", dir.path()).await;
+    assert_eq!(entered.last.unwrap().status, None);
+}
+
+#[tokio::test]
+async fn fifty_mebibytes_pass_through_the_shells_own_input() {
+    let bytes: Vec<u8> = (0..50_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let digest = Digest::Sha512(hex(&sha2::Sha512::digest(&bytes)));
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let (mut changer, _) = change(shell, dir.path(), "r1").await;
+        let upload = Upload {
+            directory: dir.path(),
+            name: "big file",
+            bytes: bytes.len() as u64,
+            digest: &digest,
+            mode: 0o644,
+        };
+        let reply = changer.push(bytes.as_slice(), &upload, LIMIT).await.unwrap();
+        assert_eq!((reply.status, text(&reply.stdout).as_str()), (0, ""), "{shell}");
+        assert!(std::fs::read(dir.path().join("big file")).unwrap() == bytes, "{shell}");
+        assert_eq!(changer.ask("echo on", LIMIT).await.unwrap().stdout, b"on\n", "{shell}");
+        assert_eq!(names(dir.path()), ["big file", "run", "state"], "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_fails_leaves_the_old_file_and_runs_nothing_of_it() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("f"), "old").unwrap();
+        let marker = dir.path().join("marker");
+        let evil = format!("touch {}\n", marker.display()).repeat(50_000);
+        let right = Digest::Sha256(hex(&sha2::Sha256::digest(evil.as_bytes())));
+        let wrong = Digest::Sha256("0".repeat(64));
+        let bytes = evil.len() as u64;
+        let upload = |digest, directory| Upload { directory, name: "f", bytes, digest, mode: 0o644 };
+        let (mut changer, _) = change(shell, dir.path(), "r1").await;
+        let reply =
+            changer.push(evil.as_bytes(), &upload(&wrong, dir.path()), LIMIT).await.unwrap();
+        assert_eq!(reply.status, 65, "{shell}");
+        let nowhere = dir.path().join("nowhere");
+        let reply = changer.push(evil.as_bytes(), &upload(&right, &nowhere), LIMIT).await.unwrap();
+        assert_eq!(reply.status, 73, "{shell}");
+        assert!(text(&reply.stdout).contains("mktemp"), "{shell}: {:?}", reply.stdout);
+        // A full disk, where a file system of our own can be had: /dev/full will do for `cat`.
+        assert_eq!(changer.ask("echo on", LIMIT).await.unwrap().stdout, b"on\n", "{shell}");
+        let short = &evil.as_bytes()[..1000];
+        let lost = changer.push(short, &upload(&right, dir.path()), LIMIT).await.unwrap_err();
+        assert!(lost.to_string().contains("ended"), "{shell}: {lost}");
+        drop(changer);
+        until(async || names(dir.path()) == ["f", "run", "state"]).await;
+        assert!(!marker.exists(), "{shell}");
+        assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"old", "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_in_a_private_file_and_nowhere_else() {
+    let dir = TempDir::new().unwrap();
+    let (mut changer, _) = change("/bin/dash", dir.path(), "r1").await;
+    let secret = b"hunter2 'quoted'\n\0\xff";
+    let reply = changer.put_secret(dir.path(), "credential", secret, LIMIT).await.unwrap();
+    assert_eq!((reply.status, reply.stdout.as_slice()), (0, &b""[..]));
+    let path = dir.path().join("credential");
+    assert_eq!(std::fs::read(&path).unwrap(), secret);
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    let ended = changer.run("after", "set", LIMIT).await.unwrap();
+    assert!(!ended.output_tail.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_changed_says_so() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("state"), "in the way").unwrap();
+    let here = places(dir.path());
+    let refused = open("/bin/dash").await.change(&here, claim("r1"), ":", LIMIT).await;
+    let Err(NotEntered::Refused(why)) = refused else { panic!() };
+    assert!(why.contains("File exists"), "{why}");
+    for bad in ["", "../x", "a b", "-x"] {
+        let refused = open("/bin/dash").await.change(&here, claim(bad), ":", LIMIT).await;
+        assert!(matches!(refused, Err(NotEntered::Refused(_))), "{bad}");
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,297 @@
+//! Connections through the system's ssh to a real sshd on this machine.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use provision::inventory::Ssh;
+use provision::remote::sentence::{Cause, Unreachable};
+use provision::remote::shell::{Claim, Looker, Lost, NotEntered, Places};
+use provision::remote::ssh::{Link, Options, UnknownKeys, connect};
+
+#[path = "support/sshd.rs"]
+mod sshd;
+
+use sshd::Sshd;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A daemon, or the end of the test where there can be none.
+macro_rules! sshd {
+    ($extra:expr) => {
+        match Sshd::start($extra).await {
+            Some(sshd) => sshd,
+            None => return,
+        }
+    };
+}
+
+async fn until(mut done: impl AsyncFnMut() -> bool) {
+    for _ in 0..600 {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not come true");
+}
+
+fn places(dir: &Path) -> Places {
+    Places { state: dir.join("state"), runtime: dir.join("run") }
+}
+
+async fn look(link: &Link, dir: &Path) -> Looker {
+    link.shell(None).await.unwrap().look(&places(dir), ":", LIMIT).await.unwrap().0
+}
+
+async fn refusal(ssh: &Ssh, options: &Options) -> Unreachable {
+    match connect(ssh, options).await {
+        Err(unreachable) => unreachable,
+        Ok(_) => panic!("it connected"),
+    }
+}
+
+#[tokio::test]
+async fn a_second_run_uses_the_connection_of_the_first() {
+    let sshd = sshd!("MaxSessions 1");
+    let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
+    let link = connect(&ssh, &options).await.unwrap();
+    let mut looker = look(&link, sshd.dir.path()).await;
+    let reply = looker.ask("id -u; echo \"$PATH\" | tr : '\\n' | grep -c sbin", LIMIT).await.unwrap();
+    assert_eq!(reply.stdout, b"0\n3\n");
+    // One session is all there is.
+    let refused = link.shell(None).await.unwrap_err();
+    assert!(refused.sentence.contains("MaxSessions"), "{refused}");
+    looker.close().await;
+    let again = connect(&ssh, &options).await.unwrap();
+    let mut opened = again.shell(None).await;
+    until(async || {
+        if opened.is_err() {
+            opened = again.shell(None).await;
+        }
+        opened.is_ok()
+    })
+    .await;
+    assert_eq!(sshd.logins(), 1);
+    // Other settings, other connection.
+    let other = Ssh { connect_timeout: Duration::from_secs(9), ..ssh.clone() };
+    connect(&other, &options).await.unwrap();
+    assert_eq!(sshd.logins(), 2);
+    let mode = fs::metadata(link.control_socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+    link.disconnect().await;
+    connect(&ssh, &options).await.unwrap();
+    assert_eq!(sshd.logins(), 3);
+}
+
+#[tokio::test]
+async fn many_connects_to_one_host_make_one_connection() {
+    let sshd = sshd!("");
+    let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (ssh, options) = (ssh.clone(), options.clone());
+        tasks.spawn(async move { connect(&ssh, &options).await.map(drop) });
+    }
+    while let Some(result) = tasks.join_next().await {
+        result.unwrap().unwrap();
+    }
+    assert_eq!(sshd.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_master_is_replaced() {
+    let sshd = sshd!("");
+    let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
+    let link = connect(&ssh, &options).await.unwrap();
+    sshd.cut();
+    link.shell(None).await.unwrap();
+    assert_eq!(sshd.logins(), 2);
+}
+
+#[tokio::test]
+async fn host_keys_are_checked() {
+    let sshd = sshd!("");
+    let ssh = sshd.ssh("root");
+    let strict = sshd.options(UnknownKeys::Refuse);
+    let print = fingerprint(&sshd.path("host.pub"));
+
+    fs::write(sshd.path("known_hosts"), "").unwrap();
+    let unknown = refusal(&ssh, &strict).await;
+    assert_eq!(unknown.cause, Cause::UnknownKey, "{unknown}");
+    assert!(unknown.sentence.contains(&format!("ED25519 {print}")), "{unknown}");
+    assert!(unknown.sentence.contains("--accept-new-host-keys"), "{unknown}");
+    assert_eq!(fs::read_to_string(sshd.path("known_hosts")).unwrap(), "");
+
+    connect(&ssh, &sshd.options(UnknownKeys::Accept)).await.unwrap();
+    assert!(fs::read_to_string(sshd.path("known_hosts")).unwrap().contains("ssh-ed25519"));
+
+    sshd::keygen(&sshd.path("other"));
+    sshd.know_key("other");
+    // A connection made under one policy does not serve the other.
+    for policy in [UnknownKeys::Refuse, UnknownKeys::Accept] {
+        let mut options = sshd.options(policy);
+        options.directory = sshd.path("control2");
+        fs::create_dir_all(&options.directory).unwrap();
+        let changed = refusal(&ssh, &options).await;
+        assert_eq!(changed.cause, Cause::ChangedKey, "{changed}");
+        assert!(changed.sentence.contains(&format!("it is ED25519 {print}")), "{changed}");
+        let was = format!("instead of ED25519 {}", fingerprint(&sshd.path("other.pub")));
+        assert!(changed.sentence.contains(&was), "{changed}");
+        assert!(changed.sentence.contains("ssh-keygen -f "), "{changed}");
+        assert!(!changed.sentence.contains('\n'), "{changed}");
+    }
+}
+
+fn fingerprint(public: &Path) -> String {
+    let output =
+        std::process::Command::new("ssh-keygen").arg("-lf").arg(public).output().unwrap().stdout;
+    String::from_utf8(output).unwrap().split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_way_not_to_connect_has_its_sentence() {
+    let sshd = sshd!("");
+    let ssh = sshd.ssh("root");
+    let options = sshd.options(UnknownKeys::Refuse);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = sshd.path(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        Some(path)
+    };
+    let key = fs::read_to_string(sshd.path("user")).unwrap();
+    sshd::keygen(&sshd.path("stranger"));
+    write("bad_config", "Port 22\nNoSuchOption yes\n", 0o600);
+    let s = || ssh.clone();
+    let port = |port: u16| Ssh { port: Some(port), ..s() };
+    let quick = Duration::from_secs(1);
+    let cases = [
+        (port(closed), Cause::Refused, "is sshd running"),
+        (
+            Ssh { connect_timeout: quick, ..port(silent.local_addr().unwrap().port()) },
+            Cause::NoBanner,
+            "banner within 1 s",
+        ),
+        (Ssh { host: "no-such-host.invalid".into(), ..s() }, Cause::CannotResolve, "`no-such-host.invalid`"),
+        (Ssh { host: "-oProxyCommand=touch".into(), ..s() }, Cause::Config, "cannot be given"),
+        (Ssh { user: Some("$(id)".into()), ..s() }, Cause::Config, "cannot be given"),
+        (
+            Ssh { identity_file: Some(sshd.path("stranger")), ..s() },
+            Cause::Denied,
+            "as root (it takes publickey)",
+        ),
+        (Ssh { identity_file: Some(sshd.path("absent")), ..s() }, Cause::Identity, "does not exist"),
+        (
+            Ssh { identity_file: write("wide", &key, 0o644), ..s() },
+            Cause::Identity,
+            "chmod 600",
+        ),
+        (
+            Ssh { config_file: Some(sshd.path("bad_config")), ..s() },
+            Cause::Config,
+            "bad_config: line 2: Bad configuration option: nosuchoption",
+        ),
+        (
+            Ssh { proxy_jump: Some(format!("root@127.0.0.1:{closed}")), ..s() },
+            Cause::Jump,
+            "Connection refused",
+        ),
+    ];
+    for (ssh, cause, words) in cases {
+        let found = refusal(&ssh, &options).await;
+        assert_eq!(found.cause, cause, "{found}");
+        assert!(found.sentence.contains(words), "{found}");
+        assert!(!found.sentence.contains('\n') && !found.sentence.ends_with('.'), "{found}");
+    }
+    let wrong = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHI\n";
+    if std::env::var_os("SSH_AUTH_SOCK").is_none() {
+        let ssh = Ssh { identity_file: write("locked", wrong, 0o600), ..s() };
+        let found = refusal(&ssh, &options).await;
+        assert!(found.sentence.contains("ssh-add"), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn shed_connections_are_tried_again_and_then_named() {
+    // Two unauthenticated connections of ours keep every further one out.
+    let sshd = sshd!("MaxStartups 2:100:2");
+    let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
+    let hold = || std::net::TcpStream::connect(("127.0.0.1", sshd.port)).unwrap();
+    let held = [hold(), hold()];
+    let shed = refusal(&ssh, &options).await;
+    assert_eq!(shed.cause, Cause::Startups, "{shed}");
+    let connecting = connect(&ssh, &options);
+    tokio::pin!(connecting);
+    // Let go after the first refusal: the next try gets in.
+    let drops = || fs::read_to_string(sshd.path("sshd.log")).unwrap().matches("drop connection").count();
+    let before = drops();
+    tokio::select! {
+        result = &mut connecting => panic!("{:?}", result.map(drop)),
+        () = until(async || drops() > before) => {}
+    }
+    drop(held);
+    connecting.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_action_outlives_its_connection_and_tells_the_next_run() {
+    let sshd = sshd!("");
+    let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
+    outlives(&sshd, &ssh, &options, None).await;
+}
+
+async fn outlives(sshd: &Sshd, ssh: &Ssh, options: &Options, password: Option<&str>) {
+    let here = places(sshd.dir.path());
+    let claim = |run| Claim { run, by: "alice", from: "laptop" };
+    let link = connect(ssh, options).await.unwrap();
+    let opened = link.shell(password).await.unwrap();
+    let (mut changer, entered) = opened.change(&here, claim("r1"), ":", LIMIT).await.unwrap();
+    assert_eq!(entered.uid, 0);
+    let gate = sshd.path("gate");
+    let script = format!(
+        "echo begun; while ! [ -e {} ]; do sleep 0.05; done; echo on; echo err >&2; exit 3",
+        gate.display()
+    );
+    let log = here.state.join("runs/r1/a0001.log");
+    let lost = {
+        let action = changer.run("zk/start", &script, LIMIT);
+        tokio::pin!(action);
+        tokio::select! {
+            ended = &mut action => panic!("{ended:?}"),
+            () = until(async || fs::read(&log).is_ok_and(|log| !log.is_empty())) => {}
+        }
+        sshd.cut();
+        action.await.unwrap_err()
+    };
+    assert!(matches!(lost, Lost::Gone { .. }), "{lost:?}");
+    assert!(lost.to_string().starts_with("connection lost during zk/start"), "{lost}");
+    drop(changer);
+    let link = connect(ssh, options).await.unwrap();
+    let try_again = async || {
+        link.shell(password).await.unwrap().change(&here, claim("r2"), ":", LIMIT).await
+    };
+    let held = try_again().await;
+    let Err(NotEntered::Locked(holder)) = held else { panic!("{held:?}") };
+    assert!(holder.starts_with("run=r1 step=zk/start pid="), "{holder}");
+    fs::write(&gate, "").unwrap();
+    let mut last = None;
+    until(async || match try_again().await {
+        Ok((_, entered)) => {
+            last = entered.last;
+            true
+        }
+        Err(NotEntered::Locked(_)) => false,
+        Err(other) => panic!("{other:?}"),
+    })
+    .await;
+    assert_eq!(last.unwrap().status, Some(3));
+    assert_eq!(fs::read_to_string(log).unwrap(), "begun\non\nerr\n");
+    fs::remove_file(gate).unwrap();
+}
