@@ -16,6 +16,7 @@ use crate::mesos::values::{Attributes, Resources};
 use crate::mesos::versions::Version;
 
 pub mod problem;
+pub mod yaml;
 
 pub use problem::{Place, Problem, Severity};
 
