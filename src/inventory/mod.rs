@@ -15,8 +15,23 @@ use serde::{Deserialize, Serialize};
 use crate::mesos::values::{Attributes, Resources};
 use crate::mesos::versions::Version;
 
+pub mod check;
+mod decode;
+mod grammar;
+pub mod load;
+mod pools;
 pub mod problem;
+pub mod ranges;
+mod raw;
+mod raw_spark;
+mod render;
+mod resolve;
+pub mod select;
+mod sets;
+pub mod show;
+pub mod yaml;
 
+pub use pools::HOST_ATTRIBUTE;
 pub use problem::{Place, Problem, Severity};
 
 /// Everything the user asked for. Every template in it is rendered, every default filled in.
@@ -395,6 +410,19 @@ impl Inventory {
     /// `q > N/2`: how many masters must agree.
     pub fn quorum(&self) -> usize {
         self.mesos.masters.len() / 2 + 1
+    }
+
+    /// Moves a host to another address (the twin does); what merely defaulted to the old address
+    /// follows. Text that a template rendered from it does not.
+    pub fn override_address(&mut self, host: &HostName, address: IpAddr) {
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        let old = host.address.to_string();
+        for defaulted in [&mut host.hostname, &mut host.ssh.host] {
+            if *defaulted == old {
+                *defaulted = address.to_string();
+            }
+        }
+        host.address = address;
     }
 
     /// `host:port,…` of the ensemble, in natural order.

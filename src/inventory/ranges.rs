@@ -1,0 +1,88 @@
+//! `a[01:20]`: host ranges, and the addresses that go with them.
+
+/// Most names that one range or one file may stand for.
+pub const MAX_HOSTS: usize = 100_000;
+
+/// The names that a text stands for: itself, or one for each number of its one range.
+///
+/// Both ends are in; numbers are padded as the left bound is.
+///
+/// # Errors
+/// One sentence.
+pub fn expand(text: &str) -> Result<Vec<String>, String> {
+    let Some((before, rest)) = text.split_once('[') else {
+        return match text.contains(']') {
+            true => Err(format!("`{text}` has a `]` without `[`")),
+            false => Ok(vec![text.to_owned()]),
+        };
+    };
+    let Some((inside, after)) = rest.split_once(']') else {
+        return Err(format!("`{text}` has a `[` without `]`"));
+    };
+    if after.contains(['[', ']']) {
+        return Err(format!("`{text}` holds more than one range"));
+    }
+    let bounds = inside.split_once(':').and_then(|(l, r)| Some((l, number(l)?, number(r)?)));
+    let Some((left, first, last)) = bounds else {
+        return Err(format!("`[{inside}]` is not a range such as [1:3] or [01:20]"));
+    };
+    if last < first {
+        return Err(format!("`[{inside}]` runs backwards"));
+    }
+    if last - first >= MAX_HOSTS {
+        return Err(format!("`[{inside}]` stands for more than {MAX_HOSTS} hosts"));
+    }
+    let width = left.len();
+    Ok((first..=last).map(|n| format!("{before}{n:0width$}{after}")).collect())
+}
+
+/// Host keys with the addresses that belong to them: ranges of equal length go in step.
+///
+/// # Errors
+/// One sentence.
+pub fn zip(names: &[String], address: &str) -> Result<Vec<String>, String> {
+    let addresses = expand(address)?;
+    match (names.len(), addresses.len()) {
+        (n, m) if n == m => Ok(addresses),
+        (1, m) => Err(format!("one host cannot have {m} addresses")),
+        (n, 1) if !address.contains('[') => Err(format!("{n} hosts would share one address")),
+        (n, m) => Err(format!("{n} hosts but {m} addresses")),
+    }
+}
+
+fn number(text: &str) -> Option<usize> {
+    let plain = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_in_and_padding_follows_the_left_bound() {
+        assert_eq!(expand("m[1:3]").unwrap(), ["m1", "m2", "m3"]);
+        assert_eq!(expand("a[09:11].x").unwrap(), ["a09.x", "a10.x", "a11.x"]);
+        assert_eq!(expand("a[9:10]").unwrap(), ["a9", "a10"]);
+        assert_eq!(expand("plain").unwrap(), ["plain"]);
+    }
+
+    #[test]
+    fn what_is_not_a_range_is_refused() {
+        for bad in ["a[1:", "a1]", "a[1:2][3:4]", "a[1:2]b]", "a[:]", "a[3:1]", "a[1-3]", "a[x:y]"] {
+            assert!(expand(bad).is_err(), "{bad}");
+        }
+        assert!(expand("a[1:999999999]").unwrap_err().contains("more than 100000"));
+        assert!(expand("a[1:9999999999999999999999]").is_err());
+    }
+
+    #[test]
+    fn addresses_go_in_step() {
+        let names = expand("m[1:3]").unwrap();
+        let addresses = zip(&names, "10.0.0.1[1:3]").unwrap();
+        assert_eq!(addresses, ["10.0.0.11", "10.0.0.12", "10.0.0.13"]);
+        assert_eq!(zip(&names, "10.0.0.1").unwrap_err(), "3 hosts would share one address");
+        assert_eq!(zip(&names, "10.0.0.[1:2]").unwrap_err(), "3 hosts but 2 addresses");
+        assert_eq!(zip(&names[..1], "10.0.0.[1:2]").unwrap_err(), "one host cannot have 2 addresses");
+    }
+}

@@ -1,0 +1,347 @@
+//! Inventories as users write them: the good ones load, each bad one says exactly what is wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use provision::inventory::load::{self, Lab, Loaded, Refused, load_text};
+use provision::inventory::select::select;
+use provision::inventory::show::{Style, show};
+use provision::inventory::{HostName, Inventory, MesosPackage, Source, ZooKeeper};
+use provision::mesos::values::Value;
+
+/// One case: NAME.yaml, its one-line problems in NAME.expected. Lines of the YAML that begin with
+/// `# -e ` are overrides. A new case is a new file; `BLESS=1` writes what is missing.
+#[test]
+fn bad_inventories_say_what_is_wrong() {
+    let folder = root().join("tests/inventories-bad");
+    let mut cases: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 30, "only {} cases", cases.len());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let bytes = fs::read(&case).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let sets: Vec<String> =
+            text.lines().filter_map(|l| l.strip_prefix("# -e ")).map(str::to_owned).collect();
+        let name = case.file_name().unwrap().to_str().unwrap();
+        let problems = match load_text(name, &bytes, &folder, &sets, Lab::No) {
+            Ok(loaded) => loaded.warnings,
+            Err(refused) => refused.problems,
+        };
+        for problem in &problems {
+            show(problem, &text, Style::Plain);
+        }
+        let got: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        // Where this repository lies is nobody's business.
+        let got = (got.join("\n") + "\n").replace(&format!("{}/", folder.display()), "");
+        let expected = case.with_extension("expected");
+        if std::env::var_os("BLESS").is_some() && !expected.exists() {
+            fs::write(&expected, &got).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != got {
+            wrong.push(format!("--- {name}\n{got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_inventories_of_the_repository_load_without_warnings() {
+    let files = Files::new();
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("inventories")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
+        }
+        let text = fs::read(&path).unwrap();
+        let sets: Vec<String> = match path.file_stem().unwrap().to_str().unwrap() {
+            "demo" => DEMO.map(str::to_owned).to_vec(),
+            _ => Vec::new(),
+        };
+        let loaded = good(load_text("x.yaml", &text, files.path(), &sets, Lab::No));
+        assert!(loaded.warnings.is_empty(), "{}: {:?}", path.display(), loaded.warnings);
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
+#[test]
+fn the_example_of_the_design_means_what_it_says() {
+    let files = Files::new();
+    let loaded = good(load_text("inventory.yaml", &design(), files.path(), &[], Lab::No));
+    let warnings: Vec<&str> = loaded.warnings.iter().map(|w| w.name).collect();
+    assert_eq!(warnings, Vec::<&str>::new());
+    let inventory = loaded.inventory;
+    assert_eq!(inventory.hosts.len(), 23);
+    assert_eq!(inventory.quorum(), 2);
+    assert_eq!(
+        inventory.zookeeper_url(),
+        "zk://10.0.0.11:2181,10.0.0.12:2181,10.0.0.13:2181/mesos"
+    );
+    let a11 = host("a11");
+    assert_eq!(inventory.hosts[&a11].address.to_string(), "10.0.1.11");
+    assert_eq!(inventory.hosts[&a11].hostname, "10.0.1.11");
+    assert_eq!(inventory.hosts[&a11].pool.as_deref(), Some("compute"));
+    let agent = inventory.agent(&a11).unwrap();
+    assert_eq!(agent.attributes.0["rack"], Value::Text("r2".to_owned()));
+    assert_eq!(agent.attributes.0["provision_host"], Value::Text("a11".to_owned()));
+    let resource =
+        |name: &str, role: &str| agent.resources.0.get(&(name.to_owned(), role.to_owned()));
+    assert_eq!(resource("cpus", "etl"), Some(&Value::Scalar(4000)));
+    assert_eq!(resource("cpus", "*"), Some(&Value::Scalar(4000)));
+    assert_eq!(resource("mem", "*"), Some(&Value::Scalar(8 * 1024 * 1000)));
+    assert_eq!(resource("ports", "*"), Some(&Value::Ranges(vec![(31000, 32000)])));
+    assert_eq!(agent.flags["containerizers"], "docker,mesos");
+    assert_eq!(agent.flags["executor_registration_timeout"], "5mins");
+    assert_eq!(inventory.mesos.version.as_str(), "1.11.0");
+    let MesosPackage::Deb(deb) = &inventory.mesos.package else { panic!("a .deb") };
+    assert!(matches!(&deb.source, Source::Path(p) if p.is_absolute()));
+    assert_eq!(inventory.spark.unwrap().defaults["spark.cores.max"], "8");
+    assert_eq!(inventory.allow.len(), 1);
+    assert_eq!(inventory.digest.len(), 64);
+}
+
+#[test]
+fn versions_and_words_keep_their_text() {
+    let files = Files::new();
+    let sets = [
+        "mesos.version=1.10",
+        "spark.env.COUNTRY=no",
+        "spark.defaults.spark.x.y=010",
+        "mesos.agents.workers.attributes.zone=yes",
+    ];
+    let inventory = demo(&files, &sets).inventory;
+    assert_eq!(inventory.mesos.version.as_str(), "1.10");
+    let spark = inventory.spark.clone().unwrap();
+    assert_eq!(spark.env["COUNTRY"], "no");
+    assert_eq!(spark.defaults["spark.x.y"], "010");
+    let agent = inventory.agent(&host("a1")).unwrap();
+    assert_eq!(agent.attributes.0["zone"], Value::Text("yes".to_owned()));
+}
+
+#[test]
+fn a_stated_digest_must_be_the_files() {
+    let files = Files::new();
+    let zeros = format!("mesos.package.sha256={}", "0".repeat(64));
+    let refused = bad(demo_result(&files, &[&zeros]));
+    let names: Vec<&str> = refused.problems.iter().map(|p| p.name).collect();
+    assert_eq!(names, ["digest-mismatch"]);
+    // sha256 of "mesos.deb", the content that `Files` writes.
+    let inventory = demo(&files, &[]).inventory;
+    let MesosPackage::Deb(deb) = &inventory.mesos.package else { panic!("a .deb") };
+    let stated = format!("mesos.package.sha256={}", deb.digest.hex().to_uppercase());
+    assert_eq!(demo(&files, &[&stated]).inventory.mesos, inventory.mesos);
+}
+
+#[test]
+fn the_stand_in_is_for_the_lab() {
+    let files = Files::new();
+    let sets = [&DEMO[..], &["mesos.version=1.11.0+standin"]].concat();
+    let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
+    let text = fs::read(root().join("inventories/demo.yaml")).unwrap();
+    let load = |lab| load_text("demo.yaml", &text, files.path(), &sets, lab);
+    assert!(bad(load(Lab::No)).problems.iter().any(|p| p.name == "stand-in"));
+    assert_eq!(good(load(Lab::Yes)).inventory.mesos.version.as_str(), "1.11.0+standin");
+}
+
+#[test]
+fn selections_restrict_and_never_match_nothing() {
+    let files = Files::new();
+    let inventory = demo(&files, &[]).inventory;
+    let chosen = |text: &str| {
+        select(&inventory, text).map(|hosts| {
+            hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(" ")
+        })
+    };
+    assert_eq!(chosen("m1").as_deref(), Ok("m1"));
+    assert_eq!(chosen("m*,!m2").as_deref(), Ok("m1 m3"));
+    assert_eq!(chosen("@workers,c1").as_deref(), Ok("a1 a2 c1"));
+    assert_eq!(chosen("m[2:3]").as_deref(), Ok("m2 m3"));
+    assert_eq!(chosen("!@masters").as_deref(), Ok("a1 a2 c1"));
+    assert_eq!(chosen("?1").as_deref(), Ok("a1 c1 m1"));
+    for nothing in ["m4", "@nobody", "x*", "m1,!m1", "", "m1,zz", "m[7:9]"] {
+        assert!(chosen(nothing).is_err(), "{nothing}");
+    }
+}
+
+#[test]
+fn an_address_can_be_overridden_with_what_defaulted_to_it() {
+    let files = Files::new();
+    let mut inventory = demo(&files, &["hosts.c1.hostname=client.example"]).inventory;
+    for name in ["a1", "c1"] {
+        inventory.override_address(&host(name), [172, 30, 0, 9].into());
+    }
+    assert_eq!(inventory.hosts[&host("a1")].hostname, "172.30.0.9");
+    assert_eq!(inventory.hosts[&host("a1")].ssh.host, "172.30.0.9");
+    assert_eq!(inventory.hosts[&host("c1")].hostname, "client.example");
+}
+
+#[test]
+fn an_external_ensemble_may_carry_its_path() {
+    let files = Files::new();
+    let sets = ["zookeeper={external: 'zk1:2181,[fd00::2]:2182/clusters/a'}"];
+    let inventory = demo(&files, &sets).inventory;
+    assert!(matches!(inventory.zookeeper, ZooKeeper::External { .. }));
+    assert_eq!(inventory.zookeeper_url(), "zk://zk1:2181,[fd00::2]:2182/clusters/a");
+}
+
+#[test]
+fn a_missing_file_is_a_problem_not_a_panic() {
+    let request = load::Request {
+        path: Some(root().join("tests/no-such-inventory.yaml")),
+        sets: Vec::new(),
+        lab: Lab::No,
+    };
+    assert_eq!(bad(load::load(&request)).problems[0].name, "missing-file");
+}
+
+#[test]
+fn ten_thousand_hosts_with_templates_everywhere_load() {
+    let inventory = good(load_text("big", big().as_bytes(), Path::new("/"), &[], Lab::No)).inventory;
+    assert_eq!(inventory.agents().count(), 10_000);
+    let agent = inventory.agent(&host("a777")).unwrap();
+    assert_eq!(agent.attributes.0["name"], Value::Text("a777-r1".to_owned()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_bytes_never_panic(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), mutation()), 1..6),
+    ) {
+        let mut bytes = design();
+        for (at, (drop, insert)) in edits {
+            let start = at.index(bytes.len().max(1)).min(bytes.len());
+            let end = (start + drop).min(bytes.len());
+            bytes.splice(start..end, insert);
+        }
+        if let Err(refused) = load_text("m.yaml", &bytes, Path::new("/nowhere"), &[], Lab::No) {
+            prop_assert!(!refused.problems.is_empty());
+            for problem in &refused.problems {
+                let shown = show(problem, &refused.text, Style::Plain);
+                prop_assert!(!shown.contains('\u{1b}'));
+            }
+        }
+    }
+}
+
+fn mutation() -> impl Strategy<Value = (usize, Vec<u8>)> {
+    let tokens = prop::sample::select(vec![
+        "[", "]", "{", "}", ":", ",", "\n", "\t", "'", "\"", "&a ", "*a", "!t ", "<<: ", "- ", "---\n",
+        "{{ x }}", "{% if %}", "[1:9]", "[9:1]", "\0", "~", "|", ">", "#", "\u{feff}", "\r",
+    ]);
+    let insert = prop_oneof![
+        tokens.prop_map(|t| t.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    (0_usize..20, insert)
+}
+
+fn host(name: &str) -> HostName {
+    HostName::new(name)
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn good(result: Result<Loaded, Refused>) -> Loaded {
+    result.unwrap_or_else(|refused| {
+        let lines: Vec<String> = refused.problems.iter().map(ToString::to_string).collect();
+        panic!("{}", lines.join("\n"))
+    })
+}
+
+fn bad(result: Result<Loaded, Refused>) -> Refused {
+    result.map(|_| ()).expect_err("must be refused")
+}
+
+const DEMO: [&str; 3] = [
+    "mesos.package.deb=mesos.deb",
+    "spark.archive.path=spark.tgz",
+    "docker.images.0.archive=base.tar",
+];
+
+fn demo_result(files: &Files, sets: &[&str]) -> Result<Loaded, Refused> {
+    let sets: Vec<String> = DEMO.iter().chain(sets).map(|s| (*s).to_owned()).collect();
+    let text = fs::read(root().join("inventories/demo.yaml")).unwrap();
+    load_text("demo.yaml", &text, files.path(), &sets, Lab::No)
+}
+
+fn demo(files: &Files, sets: &[&str]) -> Loaded {
+    good(demo_result(files, sets))
+}
+
+/// Every local file that the inventories of the repository name.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Files {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "mesos.deb",
+            "spark.tgz",
+            "base.tar",
+            "mesos_1.11.0_amd64.deb",
+            "spark-3.5.1-bin-hadoop3.tgz",
+            "debian-bookworm-slim.tar",
+            "spark-mesos-3.5.1.tar",
+        ] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        Files(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+fn design() -> Vec<u8> {
+    fs::read(root().join("tests/inventories/design.yaml")).unwrap()
+}
+
+fn big() -> String {
+    r#"
+version: 1
+cluster: big
+vars: { dc: seoul }
+hosts:
+  m1: { address: 10.9.0.1 }
+  a[1:200]: { address: "10.1.0.[1:200]", vars: { rack: r1 } }
+  PLACEHOLDER
+zookeeper: { servers: { m1: 1 } }
+mesos:
+  version: 1.11.0
+  package: { preinstalled: true }
+  masters: { hosts: [m1] }
+  agents:
+    all:
+      hosts: ["a[1:10000]"]
+      vars: { cpus: 8 }
+      attributes:
+        rack: "{{ host.vars.rack }}"
+        name: "{{ host.name }}-{{ host.vars.rack }}"
+        dc: "{{ vars.dc }}"
+        pool: "{{ host.pool }}"
+      resources: { cpus: "{{ vars.cpus }}", mem: "{{ vars.cpus * 2 }}GB" }
+      reserved: { etl: { cpus: "{{ vars.cpus / 2 }}" } }
+"#
+    .replace("  PLACEHOLDER\n", &lines())
+}
+
+fn lines() -> String {
+    (1..50)
+        .map(|i| {
+            let (first, last) = (i * 200 + 1, i * 200 + 200);
+            format!("  a[{first}:{last}]: {{ address: \"10.1.{i}.[1:200]\", vars: {{ rack: r1 }} }}\n")
+        })
+        .collect()
+}
