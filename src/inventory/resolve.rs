@@ -338,12 +338,15 @@ fn mesos(
             }
         }
         Some(RawPackage::Apt { uri, suite, components, key }) => {
-            let key = key.as_ref().map(|at| {
+            let key = key.as_ref().and_then(|at| {
                 let path = files.locate(&at.place, &at.value);
-                if let Err(reason) = files.digest(&path, None) {
-                    cx.error(&at.place, "missing-file", format!("`{}` {reason}", at.value));
+                match files.digest(&path, None) {
+                    Ok(digest) => Some(Fetch { source: Source::Path(path), digest }),
+                    Err(reason) => {
+                        cx.error(&at.place, "missing-file", format!("`{}` {reason}", at.value));
+                        None
+                    }
                 }
-                path
             });
             let (uri, suite, components) = (uri.clone(), suite.clone(), components.clone());
             mesos.package = MesosPackage::Apt { uri, suite, components, key };
