@@ -552,6 +552,7 @@ fn constraints_match_as_in_spark() {
     for bad in ["rack", "rack:r1;", ";", "a:b:c", "rack:r1;rack:r2", " "] {
         assert!(Constraints::parse(bad).is_err(), "{bad}");
     }
+    assert_eq!(Constraints::parse("a:y ,x").unwrap().to_string(), "a:x,y ,");
     assert_eq!(Constraints::parse("b:2,1; a:").unwrap().to_string(), "a:;b:1,2");
 }
 

@@ -126,7 +126,10 @@ impl fmt::Display for Constraints {
         for (index, (name, values)) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { ";" };
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            write!(f, "{separator}{name}:{}", values.join(","))?;
+            let values = values.join(",");
+            // A comma at the end is dropped when read and keeps a last blank from being trimmed.
+            let comma = if values.ends_with(char::is_whitespace) { "," } else { "" };
+            write!(f, "{separator}{name}:{values}{comma}")?;
         }
         Ok(())
     }
