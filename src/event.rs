@@ -243,7 +243,7 @@ pub enum SmokeOutcome {
 }
 
 /// Where events go. The engine knows nothing else of the outside.
-pub trait Sink: Send + Sync {
+pub trait Sink: Send + Sync + std::fmt::Debug {
     /// Takes one event.
     fn emit(&self, event: Event);
 }

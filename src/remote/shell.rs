@@ -585,7 +585,7 @@ impl Wire {
     }
 
     /// stderr is a stream of its own and may lag behind; it ends with the same mark.
-    async fn reply(&self, mark: &str, stdout: Vec<u8>, extent: Extent, status: i32) -> Reply {
+    async fn reply(&mut self, mark: &str, stdout: Vec<u8>, extent: Extent, status: i32) -> Reply {
         let end = format!("\n{mark}\n");
         let complaint = timeout(STDERR_LAG, self.heard.through(&end)).await;
         let complaint = complaint.unwrap_or_else(|_| self.heard.take());
@@ -813,7 +813,7 @@ fn one_word(text: &str) -> String {
 }
 
 /// 128 bits that nobody can guess, in hex.
-pub(super) fn nonce() -> Result<String, Unreachable> {
+pub(crate) fn nonce() -> Result<String, Unreachable> {
     use std::io::Read as _;
     let mut bytes = [0_u8; 16];
     std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).map_err(

@@ -1,0 +1,266 @@
+//! What must be so on a host before the first change: asked only of hosts that are to be changed, all of
+//! it before any of them is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::health::{AGENT_PORT, MASTER_PORT, client_port};
+use crate::inventory::{HostName, Inventory, Problem, Severity};
+use crate::mesos::compatibility;
+use crate::plan::{Observed, Plan, Seen};
+use crate::resource::service;
+use crate::script::{Probe, Sections};
+use crate::tasks::Task;
+
+/// The question.
+pub fn probe() -> Probe {
+    let mut probe = Probe::default();
+    probe.section("os", "cat /etc/os-release 2>/dev/null");
+    probe.section("machine-id", "cat /etc/machine-id 2>/dev/null");
+    probe.section("architecture", "uname -m");
+    probe.section("systemd", "[ -d /run/systemd/system ] && echo yes");
+    probe.section("clock", "date +%s");
+    probe.section("memory", "cat /proc/meminfo");
+    probe.section("disk", "df -Pk /var /opt 2>/dev/null");
+    probe.section("mounts", "cat /proc/mounts");
+    probe.section("addresses", "ip -o addr show 2>/dev/null || hostname -I");
+    probe.section("listening", "ss -Hltnp 2>/dev/null");
+    probe.section("docker", "! command -v docker >/dev/null 2>&1 || docker --version 2>/dev/null");
+    probe
+}
+
+/// Clocks may differ by so much from the median: ZooKeeper sessions, TLS and apt's Release files all
+/// assume about the same time.
+const SKEW_SECS: i64 = 30;
+/// Free space that a host's first installation takes on /var, in KiB: packages and their lists.
+const BASE_KIB: u64 = 700 * 1024;
+/// What the Spark image, its build and its base take beside that.
+const IMAGE_KIB: u64 = 3 * 1024 * 1024;
+/// What Spark unpacked takes on /opt.
+const SPARK_KIB: u64 = 700 * 1024;
+
+/// Everything that speaks against changing these hosts.
+pub fn check(
+    inventory: &Inventory,
+    plan: &Plan,
+    observed: &Observed,
+    answers: &BTreeMap<HostName, Sections>,
+) -> Vec<(Option<HostName>, Problem)> {
+    let mut found = Vec::new();
+    for (host, answer) in answers {
+        let mut say = |problem: Problem| found.push((Some(host.clone()), problem));
+        let text = |name: &str| answer.get(name).map_or("", |text| text.trim());
+        os(text("os")).into_iter().for_each(&mut say);
+        if !matches!(text("architecture"), "x86_64" | "aarch64") {
+            say(error("architecture", format!("{} is not supported; x86_64 and aarch64 are", text("architecture"))));
+        }
+        if text("systemd") != "yes" {
+            say(error("no-systemd", "systemd does not run this host; services cannot be managed"));
+        }
+        address(inventory, host, text("addresses")).into_iter().for_each(&mut say);
+        let preparing = plan.stages.iter().any(|stage| {
+            stage.task.is_none() && stage.waves.iter().any(|wave| wave.hosts.contains_key(host))
+        });
+        if preparing {
+            disk(inventory, host, text("disk")).into_iter().for_each(&mut say);
+        }
+        memory(inventory, host, text("memory")).into_iter().for_each(&mut say);
+        ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
+        agent(inventory, host, text("mounts"), text("docker")).into_iter().for_each(&mut say);
+    }
+    found.extend(same_machine(answers).into_iter().map(|problem| (None, problem)));
+    found.extend(clocks(answers));
+    found
+}
+
+fn error(name: &'static str, message: impl Into<String>) -> Problem {
+    Problem::error(None, name, message)
+}
+
+fn os(text: &str) -> Option<Problem> {
+    let field = |key: &str| {
+        text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('=')).map(|v| v.trim_matches('"'))
+    };
+    let version: f64 = field("VERSION_ID").and_then(|v| v.parse().ok()).unwrap_or(0.0);
+    match field("ID") {
+        Some("debian") if version >= 11.0 => None,
+        Some("ubuntu") if version >= 22.04 => None,
+        Some(id) => Some(error(
+            "unsupported-os",
+            format!("{id} {version} is not supported; Debian 11 and later and Ubuntu 22.04 and later are"),
+        )),
+        None => Some(error("unsupported-os", "/etc/os-release does not say what this is")),
+    }
+}
+
+fn address(inventory: &Inventory, host: &HostName, text: &str) -> Option<Problem> {
+    let wanted = inventory.hosts.get(host)?.address;
+    let own = text
+        .split_whitespace()
+        .filter_map(|word| word.split('/').next()?.parse::<IpAddr>().ok())
+        .any(|address| address == wanted);
+    (!own && !text.is_empty()).then(|| {
+        error("foreign-address", format!("{wanted} is not an address of this host, so nothing could listen on it"))
+            .help("write the address that the host itself has; a name or address to connect to goes under ssh.host")
+    })
+}
+
+fn disk(inventory: &Inventory, host: &HostName, text: &str) -> Vec<Problem> {
+    let agent = inventory.agent(host).is_some();
+    let spark = inventory.spark.as_ref();
+    let client = spark.is_some_and(|s| s.clients.contains(host));
+    let needs = [
+        ("/var", BASE_KIB + if agent && spark.is_some() { IMAGE_KIB } else { 0 }),
+        ("/opt", if client { SPARK_KIB } else { 0 }),
+    ];
+    let rows: Vec<Vec<&str>> =
+        text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    needs
+        .iter()
+        .zip(rows)
+        .filter_map(|((path, need), row)| {
+            let free: u64 = row.get(3)?.parse().ok()?;
+            (free < *need).then(|| {
+                error(
+                    "disk-full",
+                    format!("{path} needs {} MiB free, {} MiB are", need / 1024, free / 1024),
+                )
+            })
+        })
+        .collect()
+}
+
+fn memory(inventory: &Inventory, host: &HostName, text: &str) -> Option<Problem> {
+    let total: i64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())?;
+    let totals = inventory.agent(host)?.resources.totals();
+    let crate::mesos::values::Value::Scalar(thousandths) = totals.get("mem")? else { return None };
+    let asked = thousandths / 1000;
+    (asked > total / 1024).then(|| Problem {
+        severity: Severity::Warning,
+        ..error(
+            "memory-promised",
+            format!("its agent would offer {asked} MiB of memory and the host has {}", total / 1024),
+        )
+    })
+}
+
+fn ports(
+    inventory: &Inventory,
+    plan: &Plan,
+    observed: &Observed,
+    host: &HostName,
+    text: &str,
+) -> Vec<Problem> {
+    let dispatcher = inventory.spark.as_ref().and_then(|s| s.dispatcher.as_ref()).map(|d| d.port);
+    let wanted: [(Task, &str, &[u16]); 4] = [
+        (Task::Zookeeper, "zookeeper", &[client_port(inventory), 2888, 3888]),
+        (Task::Masters, "mesos-master", &[MASTER_PORT]),
+        (Task::Agents, "mesos-slave", &[AGENT_PORT]),
+        (Task::Dispatcher, "spark-dispatcher", &[dispatcher.unwrap_or(0)]),
+    ];
+    let units = match observed.hosts.get(host) {
+        Some(Seen::Answered(answer)) => answer.sections.get("units").map_or("", String::as_str),
+        _ => "",
+    };
+    let mut problems = Vec::new();
+    for (task, unit, ports) in wanted {
+        let ours = service::unit(unit, units).is_some_and(|unit| unit.active != "inactive" && unit.active != "failed");
+        if ours || !plan.actions().any(|(h, action)| h == host && action.task == task) {
+            continue;
+        }
+        for port in ports {
+            let taken = text.lines().find(|line| {
+                line.split_whitespace().nth(3).is_some_and(|a| a.ends_with(&format!(":{port}")))
+            });
+            if let Some(line) = taken {
+                let who = line
+                    .split_once("users:((")
+                    .and_then(|(_, rest)| rest.split_once(')'))
+                    .map_or("a process", |(who, _)| who);
+                problems.push(
+                    error("port-taken", format!("port {port}, which {unit} needs, is taken by {who}"))
+                        .help("stop it, or move it to another port"),
+                );
+            }
+        }
+    }
+    problems
+}
+
+fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> Vec<Problem> {
+    let Some(agent) = inventory.agent(host) else { return Vec::new() };
+    let mut problems = Vec::new();
+    let containerizers = agent.flags.get("containerizers").map_or("", String::as_str);
+    if containerizers.split(',').any(|c| c == "docker") {
+        let v1 = mounts.lines().any(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            words.get(2) == Some(&"cgroup")
+                && words.get(3).is_some_and(|o| o.split(',').any(|o| o == "cpu"))
+        });
+        if !v1 {
+            let problem = error(
+                "cgroup-v2",
+                "no cgroup v1 `cpu` hierarchy is mounted, and no released Mesos can use the docker containerizer without one",
+            );
+            problems.push(if inventory.base.cgroup_v1 {
+                problem.help("the kernel argument is written by this apply when it is missing; reboot the host, then apply again")
+            } else {
+                problem.help("set `base: { cgroup_v1: true }`, apply, and reboot the host")
+            });
+        }
+    }
+    if !docker.is_empty() {
+        problems.extend(
+            compatibility::docker_on_mesos(&inventory.mesos.version, docker)
+                .into_iter()
+                .map(|finding| Problem {
+                    place: None,
+                    severity: finding.severity,
+                    name: "docker-version",
+                    message: finding.message,
+                    help: finding.help,
+                }),
+        );
+    }
+    problems
+}
+
+fn same_machine(answers: &BTreeMap<HostName, Sections>) -> Vec<Problem> {
+    let mut by_id: BTreeMap<&str, BTreeSet<&HostName>> = BTreeMap::new();
+    for (host, answer) in answers {
+        let id = answer.get("machine-id").map_or("", |text| text.trim());
+        if !id.is_empty() {
+            by_id.entry(id).or_default().insert(host);
+        }
+    }
+    by_id
+        .values()
+        .filter(|hosts| hosts.len() > 1)
+        .map(|hosts| {
+            let names: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
+            error("same-machine", format!("{} are the same machine (machine-id)", names.join(" and ")))
+                .help("remove one of them, or give cloned machines new ids: rm /etc/machine-id; systemd-machine-id-setup")
+        })
+        .collect()
+}
+
+fn clocks(answers: &BTreeMap<HostName, Sections>) -> Vec<(Option<HostName>, Problem)> {
+    let clock = |answer: &Sections| answer.get("clock")?.trim().parse::<i64>().ok();
+    let times: BTreeMap<&HostName, i64> =
+        answers.iter().filter_map(|(host, answer)| Some((host, clock(answer)?))).collect();
+    let mut sorted: Vec<i64> = times.values().copied().collect();
+    sorted.sort_unstable();
+    let Some(median) = sorted.get(sorted.len() / 2).copied() else { return Vec::new() };
+    times
+        .into_iter()
+        .filter(|(_, time)| (time - median).abs() > SKEW_SECS)
+        .map(|(host, time)| {
+            let (by, way) = ((time - median).abs(), if time > median { "ahead" } else { "behind" });
+            let problem = error("clock-skew", format!("its clock is {by} s {way} of the others' median"))
+                .help("set up time synchronisation (systemd-timesyncd or chrony)");
+            (Some(host.clone()), problem)
+        })
+        .collect()
+}
