@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use provision::inventory::load::{self, Lab, Loaded, Refused, load_text};
 use provision::inventory::select::select;
 use provision::inventory::show::{Style, show};
-use provision::inventory::{HostName, Inventory, MesosPackage, Source, ZooKeeper};
+use provision::inventory::{HostName, MesosPackage, Source, ZooKeeper};
 use provision::mesos::values::Value;
 
 /// One case: NAME.yaml, its one-line problems in NAME.expected. Lines of the YAML that begin with
@@ -155,9 +155,8 @@ fn selections_restrict_and_never_match_nothing() {
     let files = Files::new();
     let inventory = demo(&files, &[]).inventory;
     let chosen = |text: &str| {
-        select(&inventory, text).map(|hosts| {
-            hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(" ")
-        })
+        select(&inventory, text)
+            .map(|hosts| hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(" "))
     };
     assert_eq!(chosen("m1").as_deref(), Ok("m1"));
     assert_eq!(chosen("m*,!m2").as_deref(), Ok("m1 m3"));
@@ -203,7 +202,8 @@ fn a_missing_file_is_a_problem_not_a_panic() {
 
 #[test]
 fn ten_thousand_hosts_with_templates_everywhere_load() {
-    let inventory = good(load_text("big", big().as_bytes(), Path::new("/"), &[], Lab::No)).inventory;
+    let inventory =
+        good(load_text("big", big().as_bytes(), Path::new("/"), &[], Lab::No)).inventory;
     assert_eq!(inventory.agents().count(), 10_000);
     let agent = inventory.agent(&host("a777")).unwrap();
     assert_eq!(agent.attributes.0["name"], Value::Text("a777-r1".to_owned()));
@@ -226,7 +226,8 @@ proptest! {
             prop_assert!(!refused.problems.is_empty());
             for problem in &refused.problems {
                 let shown = show(problem, &refused.text, Style::Plain);
-                prop_assert!(!shown.contains('\u{1b}'));
+                let escape = char::from(27);
+                prop_assert!(!shown.contains(escape));
             }
         }
     }
@@ -234,8 +235,9 @@ proptest! {
 
 fn mutation() -> impl Strategy<Value = (usize, Vec<u8>)> {
     let tokens = prop::sample::select(vec![
-        "[", "]", "{", "}", ":", ",", "\n", "\t", "'", "\"", "&a ", "*a", "!t ", "<<: ", "- ", "---\n",
-        "{{ x }}", "{% if %}", "[1:9]", "[9:1]", "\0", "~", "|", ">", "#", "\u{feff}", "\r",
+        "[", "]", "{", "}", ":", ",", "\n", "\t", "'", "\"", "&a ", "*a", "!t ", "<<: ", "- ",
+        "---\n", "{{ x }}", "{% if %}", "[1:9]", "[9:1]", "\0", "~", "|", ">", "#", "\u{feff}",
+        "\r",
     ]);
     let insert = prop_oneof![
         tokens.prop_map(|t| t.as_bytes().to_vec()),
@@ -341,7 +343,29 @@ fn lines() -> String {
     (1..50)
         .map(|i| {
             let (first, last) = (i * 200 + 1, i * 200 + 200);
-            format!("  a[{first}:{last}]: {{ address: \"10.1.{i}.[1:200]\", vars: {{ rack: r1 }} }}\n")
+            format!(
+                "  a[{first}:{last}]: {{ address: \"10.1.{i}.[1:200]\", vars: {{ rack: r1 }} }}\n"
+            )
         })
         .collect()
+}
+
+#[test]
+fn hostile_files_end_in_bounded_work() {
+    let long = "x".repeat(7 << 20);
+    let ranges: String = (0..2000).map(|i| format!("  a{i}[1:100000]: {{}}\n")).collect();
+    let unknown = "zzz,".repeat(100_000);
+    for text in [
+        format!("cluster: {long}"),
+        format!("cluster: [{}]", "a,".repeat(1 << 20)),
+        format!("hosts:\n{ranges}"),
+        format!("hosts: {{ a[1:9999]: {{}} }}\nretired: [{unknown}]"),
+        format!("{}: 1", "? a\n: ".repeat(1000)),
+        "&a ".repeat(100_000),
+        format!("a: '{}", "\n".repeat(1 << 20)),
+    ] {
+        let refused = bad(load_text("h", text.as_bytes(), Path::new("/"), &[], Lab::No));
+        show(&refused.problems[0], &refused.text, Style::Plain);
+        assert!(refused.problems[0].message.len() < 1000);
+    }
 }

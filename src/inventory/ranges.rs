@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_range_is_refused() {
-        for bad in ["a[1:", "a1]", "a[1:2][3:4]", "a[1:2]b]", "a[:]", "a[3:1]", "a[1-3]", "a[x:y]"] {
+        for bad in ["a[1:", "a1]", "a[1:2][3:4]", "a[1:2]b]", "a[:]", "a[3:1]", "a[1-3]", "a[x:y]"]
+        {
             assert!(expand(bad).is_err(), "{bad}");
         }
         assert!(expand("a[1:999999999]").unwrap_err().contains("more than 100000"));
@@ -83,6 +84,9 @@ mod tests {
         assert_eq!(addresses, ["10.0.0.11", "10.0.0.12", "10.0.0.13"]);
         assert_eq!(zip(&names, "10.0.0.1").unwrap_err(), "3 hosts would share one address");
         assert_eq!(zip(&names, "10.0.0.[1:2]").unwrap_err(), "3 hosts but 2 addresses");
-        assert_eq!(zip(&names[..1], "10.0.0.[1:2]").unwrap_err(), "one host cannot have 2 addresses");
+        assert_eq!(
+            zip(&names[..1], "10.0.0.[1:2]").unwrap_err(),
+            "one host cannot have 2 addresses"
+        );
     }
 }

@@ -63,11 +63,9 @@ pub(super) fn resolve(cx: &mut Cx, raw: Raw, files: &mut dyn Files) -> Inventory
                 daemon: docker.daemon,
                 images: docker.images.iter().filter_map(|f| fetch(cx, files, f)).collect(),
             },
-            None => Docker {
-                package: "docker.io".to_owned(),
-                daemon: Json::new(),
-                images: Vec::new(),
-            },
+            None => {
+                Docker { package: "docker.io".to_owned(), daemon: Json::new(), images: Vec::new() }
+            }
         },
         spark: raw.spark.map(|spark| self::spark(cx, &mut templates, &top, &hosts, files, spark)),
         workloads: raw
@@ -99,13 +97,7 @@ pub(super) fn names(
 ) -> BTreeSet<HostName> {
     let mut known = BTreeSet::new();
     for item in list {
-        let names = match ranges::expand(&item.value) {
-            Ok(names) => names,
-            Err(message) => {
-                cx.error(&item.place, "bad-range", message);
-                continue;
-            }
-        };
+        let Some(names) = expand(cx, item) else { continue };
         let mut unknown: Vec<String> = Vec::new();
         for name in names {
             let host = HostName::new(&name);
@@ -121,13 +113,36 @@ pub(super) fn names(
             n => format!("`{first}` and {} more of `{}` are not in `hosts`", n - 1, item.value),
         };
         let problem = Problem::error(Some(item.place.clone()), "unknown-host", message);
-        let near = nearest(first, hosts.keys().map(HostName::as_str));
+        // Advice on the first ones is enough; it looks at every host.
+        let few = cx.problems.len() < 50;
+        let near = few.then(|| nearest(first, hosts.keys().map(HostName::as_str))).flatten();
         cx.problems.push(match near {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help("add it to `hosts` or take it out here"),
         });
     }
     known
+}
+
+/// The names of one item, unless it is no range or the file stands for too many by now.
+fn expand(cx: &mut Cx, at: &At<String>) -> Option<Vec<String>> {
+    match ranges::expand(&at.value) {
+        Ok(names) => {
+            cx.expanded += names.len();
+            // Each host may be named in several lists.
+            if cx.expanded <= 8 * ranges::MAX_HOSTS {
+                return Some(names);
+            }
+            if cx.problems.last().is_none_or(|p| p.name != "too-many-hosts") {
+                cx.error(&at.place, "too-many-hosts", "the ranges stand for too many hosts");
+            }
+            None
+        }
+        Err(message) => {
+            cx.error(&at.place, "bad-range", message);
+            None
+        }
+    }
 }
 
 /// A map of templates rendered to text.
@@ -146,13 +161,7 @@ pub(super) fn rendered(
 fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> BTreeMap<HostName, Host> {
     let mut hosts = BTreeMap::new();
     for (key, host) in &raw.hosts {
-        let names = match ranges::expand(&key.value) {
-            Ok(names) => names,
-            Err(message) => {
-                cx.error(&key.place, "bad-range", message);
-                continue;
-            }
-        };
+        let Some(names) = expand(cx, key) else { continue };
         let addresses = match &host.address {
             Some(at) => addresses(cx, &names, at),
             None => None,
@@ -211,7 +220,8 @@ fn addresses(cx: &mut Cx, names: &[String], at: &At<String>) -> Option<Vec<IpAdd
         Err(text) => {
             let message = format!("`{text}` is not an address of a host");
             let problem = Problem::error(Some(at.place.clone()), "bad-address", message);
-            cx.problems.push(problem.help("write an IP literal; names go in `hostname` or `ssh.host`"));
+            cx.problems
+                .push(problem.help("write an IP literal; names go in `hostname` or `ssh.host`"));
             None
         }
     }
@@ -261,7 +271,9 @@ fn zookeeper(
         }
         Some(RawZooKeeper::External(Some(at))) => {
             let list = at.value.split('/').next().unwrap_or("");
-            ZooKeeper::External { servers: list.split(',').filter_map(|m| member(cx, at, m)).collect() }
+            ZooKeeper::External {
+                servers: list.split(',').filter_map(|m| member(cx, at, m)).collect(),
+            }
         }
         _ => ZooKeeper::External { servers: Vec::new() },
     }
@@ -433,7 +445,8 @@ fn spark(
     let text = |at: Option<At<String>>, default: &str| {
         at.map_or_else(|| default.to_owned(), |at| at.value)
     };
-    let nothing = || Fetch { source: Source::Url(String::new()), digest: Digest::Sha256(String::new()) };
+    let nothing =
+        || Fetch { source: Source::Url(String::new()), digest: Digest::Sha256(String::new()) };
     for (key, _) in &raw.env {
         let digit = key.value.starts_with(|c: char| c.is_ascii_digit());
         if digit || !grammar::word(&key.value, "_") {
@@ -449,10 +462,9 @@ fn spark(
     }
     let image = match raw.image {
         Some(RawImage::Registry(reference)) => SparkImage::Registry { reference },
-        Some(RawImage::Archive { tag, archive }) => SparkImage::Archive {
-            tag,
-            archive: fetch(cx, files, &archive).unwrap_or_else(nothing),
-        },
+        Some(RawImage::Archive { tag, archive }) => {
+            SparkImage::Archive { tag, archive: fetch(cx, files, &archive).unwrap_or_else(nothing) }
+        }
         other => {
             let (tag, base, packages) = match other {
                 Some(RawImage::Build { tag, base, packages }) => (tag, base, packages),
