@@ -273,7 +273,7 @@ const DEMO: [&str; 3] = [
 
 fn demo_result(files: &Files, sets: &[&str]) -> Result<Loaded, Refused> {
     let sets: Vec<String> = DEMO.iter().chain(sets).map(|s| (*s).to_owned()).collect();
-    let text = fs::read(root().join("inventories/demo.yaml")).unwrap();
+    let text = fs::read(root().join("inventories/demo.yaml")).expect("the demo");
     load_text("demo.yaml", &text, files.path(), &sets, Lab::No)
 }
 
@@ -286,7 +286,7 @@ struct Files(tempfile::TempDir);
 
 impl Files {
     fn new() -> Files {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         for name in [
             "mesos.deb",
             "spark.tgz",
@@ -296,7 +296,7 @@ impl Files {
             "debian-bookworm-slim.tar",
             "spark-mesos-3.5.1.tar",
         ] {
-            fs::write(folder.path().join(name), name).unwrap();
+            fs::write(folder.path().join(name), name).expect("a file");
         }
         Files(folder)
     }
@@ -307,7 +307,7 @@ impl Files {
 }
 
 fn design() -> Vec<u8> {
-    fs::read(root().join("tests/inventories/design.yaml")).unwrap()
+    fs::read(root().join("tests/inventories/design.yaml")).expect("the example")
 }
 
 fn big() -> String {

@@ -133,7 +133,7 @@ fn ensemble(inventory: &Inventory, found: &mut Vec<Problem>) {
     if written_empty(inventory, "zookeeper.servers") {
         let problem = Problem::error(place, "empty-list", "`zookeeper.servers` names no host");
         found.push(problem.help("write host: myid for one, three or five hosts"));
-    } else if servers.len() % 2 == 0 && !servers.is_empty() {
+    } else if servers.len().is_multiple_of(2) && !servers.is_empty() {
         found.push(even(place, "ZooKeeper servers", servers.len()));
     }
     let mut seen: BTreeMap<u8, &HostName> = BTreeMap::new();
@@ -174,7 +174,7 @@ fn masters(inventory: &Inventory, found: &mut Vec<Problem>) {
     let count = inventory.mesos.masters.len();
     if written_empty(inventory, "mesos.masters.hosts") {
         found.push(Problem::error(place, "empty-list", "`mesos.masters.hosts` names no host"));
-    } else if count % 2 == 0 && count > 0 {
+    } else if count.is_multiple_of(2) && count > 0 {
         found.push(even(place, "masters", count));
     }
 }

@@ -9,8 +9,8 @@ use super::decode::{At, Cx};
 use super::problem::{Place, Problem};
 use super::raw::{Json, Raw, RawPool};
 use super::render::{Templates, is_template};
-use super::resolve::names;
-use super::{Agent, Batch, Host, HostName, Pool, grammar, ranges};
+use super::resolve::{Lines, names};
+use super::{Agent, Batch, Host, HostName, Pool, grammar};
 use crate::mesos::values::{Attributes, Resources, Value};
 
 /// The attribute by which a Pi is pinned to an agent.
@@ -22,10 +22,9 @@ pub(super) fn resolve(
     templates: &mut Templates,
     top: &Context,
     raw: &Raw,
-    hosts: &BTreeMap<HostName, Host>,
+    (hosts, lines): (&BTreeMap<HostName, Host>, &Lines),
 ) -> BTreeMap<String, Pool> {
     let written = raw.mesos.as_ref().map(|m| m.pools.as_slice()).unwrap_or_default();
-    let origin = if written.is_empty() { HashMap::new() } else { origins(raw) };
     let mut taken: HashMap<HostName, &str> = HashMap::new();
     let mut pools = BTreeMap::new();
     for (name, pool) in written {
@@ -53,8 +52,7 @@ pub(super) fn resolve(
                     continue;
                 }
                 taken.insert(host.clone(), name.value.as_str());
-                let (Some(settings), Some(index)) = (hosts.get(&host), origin.get(host.as_str()))
-                else {
+                let (Some(settings), Some(index)) = (hosts.get(&host), lines.get(&host)) else {
                     continue;
                 };
                 let agent = render.agent(cx, settings, *index);
@@ -68,17 +66,6 @@ pub(super) fn resolve(
         pools.insert(name.value.clone(), Pool { agents, batch });
     }
     pools
-}
-
-/// Host → the line of `hosts` that it comes from.
-fn origins(raw: &Raw) -> HashMap<String, usize> {
-    let mut origin = HashMap::new();
-    for (index, (key, _)) in raw.hosts.iter().enumerate() {
-        for name in ranges::expand(&key.value).unwrap_or_default() {
-            origin.entry(name).or_insert(index);
-        }
-    }
-    origin
 }
 
 /// Mistakes in names, which are the same for every agent.

@@ -1,6 +1,6 @@
 //! From what was written to what is meant: ranges expanded, templates rendered, defaults filled in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,9 +36,8 @@ pub(super) fn resolve(cx: &mut Cx, raw: Raw, files: &mut dyn Files) -> Inventory
     let mut templates = Templates::default();
     let cluster = raw.cluster.as_ref().map_or_else(String::new, |at| at.value.clone());
     let top = context(&cluster, &raw.vars);
-    let hosts = hosts(cx, &raw, &*files);
-    let mesos = mesos(cx, &mut templates, &top, &raw, hosts, files);
-    let (mut hosts, mesos) = mesos;
+    let (mut hosts, lines) = hosts(cx, &raw, &*files);
+    let mesos = mesos(cx, &mut templates, &top, &raw, (&hosts, &lines), files);
     for (pool, settings) in &mesos.pools {
         for host in settings.agents.keys() {
             if let Some(host) = hosts.get_mut(host) {
@@ -126,17 +125,17 @@ pub(super) fn names(
 
 /// The names of one item, unless it is no range or the file stands for too many by now.
 fn expand(cx: &mut Cx, at: &At<String>) -> Option<Vec<String>> {
+    // Each host may be named in several lists.
+    if cx.expanded > 4 * ranges::MAX_HOSTS {
+        if cx.problems.last().is_none_or(|p| p.name != "too-many-hosts") {
+            cx.error(&at.place, "too-many-hosts", "the ranges stand for too many hosts");
+        }
+        return None;
+    }
     match ranges::expand(&at.value) {
         Ok(names) => {
             cx.expanded += names.len();
-            // Each host may be named in several lists.
-            if cx.expanded <= 8 * ranges::MAX_HOSTS {
-                return Some(names);
-            }
-            if cx.problems.last().is_none_or(|p| p.name != "too-many-hosts") {
-                cx.error(&at.place, "too-many-hosts", "the ranges stand for too many hosts");
-            }
-            None
+            Some(names)
         }
         Err(message) => {
             cx.error(&at.place, "bad-range", message);
@@ -158,9 +157,13 @@ pub(super) fn rendered(
     texts.iter().filter_map(render).collect()
 }
 
-fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> BTreeMap<HostName, Host> {
+/// Host → the line of `hosts` (its index) that it comes from.
+pub(super) type Lines = HashMap<HostName, usize>;
+
+fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> (BTreeMap<HostName, Host>, Lines) {
     let mut hosts = BTreeMap::new();
-    for (key, host) in &raw.hosts {
+    let mut lines = Lines::new();
+    for (line, (key, host)) in raw.hosts.iter().enumerate() {
         let Some(names) = expand(cx, key) else { continue };
         let addresses = match &host.address {
             Some(at) => addresses(cx, &names, at),
@@ -196,10 +199,11 @@ fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> BTreeMap<HostName, Host> 
             if shared {
                 cx.places.insert(format!("hosts.{name}"), key.place.clone());
             }
+            lines.insert(name.clone(), line);
             hosts.insert(name.clone(), Host { name, address, hostname, ssh, pool: None });
         }
     }
-    hosts
+    (hosts, lines)
 }
 
 fn addresses(cx: &mut Cx, names: &[String], at: &At<String>) -> Option<Vec<IpAddr>> {
@@ -329,9 +333,9 @@ fn mesos(
     templates: &mut Templates,
     top: &Context,
     raw: &Raw,
-    hosts: BTreeMap<HostName, Host>,
+    (hosts, lines): (&BTreeMap<HostName, Host>, &Lines),
     files: &mut dyn Files,
-) -> (BTreeMap<HostName, Host>, Mesos) {
+) -> Mesos {
     let mut mesos = Mesos {
         version: version(cx, raw.mesos.as_ref().and_then(|m| m.version.as_ref())),
         package: MesosPackage::Preinstalled,
@@ -342,7 +346,7 @@ fn mesos(
         pools: BTreeMap::new(),
         credentials: Credentials::default(),
     };
-    let Some(written) = &raw.mesos else { return (hosts, mesos) };
+    let Some(written) = &raw.mesos else { return mesos };
     match &written.package {
         Some(RawPackage::Deb(deb)) => {
             if let Some(deb) = fetch(cx, files, deb) {
@@ -376,15 +380,15 @@ fn mesos(
             _ => cx.error(&weight.place, "bad-weight", "a weight is a number above 0"),
         }
     }
-    mesos.masters = names(cx, &hosts, &written.masters);
+    mesos.masters = names(cx, hosts, &written.masters);
     check::flags(cx, check::Daemon::Master, &written.master_flags);
     mesos.master_flags = rendered(cx, templates, top, &written.master_flags);
-    mesos.pools = pools::resolve(cx, templates, top, raw, &hosts);
+    mesos.pools = pools::resolve(cx, templates, top, raw, (hosts, lines));
     mesos.credentials = Credentials {
         agent: written.agent_credential.as_ref().and_then(|c| credential(c, files)),
         framework: written.framework_credential.as_ref().and_then(|c| credential(c, files)),
     };
-    (hosts, mesos)
+    mesos
 }
 
 fn credential(raw: &RawCredential, files: &dyn Files) -> Option<Credential> {

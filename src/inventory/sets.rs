@@ -133,7 +133,7 @@ fn is_free(segments: &[String]) -> bool {
         parts.len() == segments.len()
             && parts.iter().zip(segments).all(|(p, s)| *p == "*" || *p == s.as_str())
     };
-    FREE.iter().any(|pattern| matches(pattern))
+    FREE.iter().any(matches)
         || (segments.len() == 5
             && segments[..2] == ["mesos", "agents"]
             && segments[3] == "reserved")
