@@ -108,6 +108,56 @@ fn the_example_of_the_design_means_what_it_says() {
 }
 
 #[test]
+fn variables_of_the_host_win_over_the_pools_and_those_over_the_files() {
+    let files = Files::new();
+    let sets = [
+        "x=top",
+        "y=top",
+        "z=top",
+        "mesos.agents.workers.vars.y=pool",
+        "mesos.agents.workers.vars.z=pool",
+        "hosts.a1.vars.z=host",
+        "mesos.agents.workers.attributes.all={{ vars.x }}-{{ vars.y }}-{{ vars.z }}",
+        "mesos.agents.workers.attributes.own={{ host.name }}-{{ host.pool }}-{{ host.address }}",
+        "mesos.roles.etl.weight={{ 1 + 2 }}.5",
+        "mesos.masters.flags.registry_fetch_timeout={{ cluster | length }}mins",
+    ];
+    let inventory = demo(&files, &sets).inventory;
+    let text = |host_name: &str, attribute: &str| {
+        inventory.agent(&host(host_name)).unwrap().attributes.0[attribute].clone()
+    };
+    assert_eq!(text("a1", "all"), Value::Text("top-pool-host".to_owned()));
+    assert_eq!(text("a2", "all"), Value::Text("top-pool-pool".to_owned()));
+    assert_eq!(text("a2", "own"), Value::Text("a2-workers-10.77.0.22".to_owned()));
+    assert!((inventory.mesos.roles["etl"].weight - 3.5).abs() < 1e-9);
+    assert_eq!(inventory.mesos.master_flags["registry_fetch_timeout"], "4mins");
+}
+
+#[test]
+fn paths_start_at_the_file_and_those_of_overrides_where_they_were_typed() {
+    let files = Files::new();
+    let text = fs::read(root().join("inventories/single-host.yaml")).unwrap();
+    let path = files.path().join("inventory.yaml");
+    fs::write(&path, text).unwrap();
+    // Cargo runs tests in the package's folder.
+    let sets = vec!["mesos.package.deb=Cargo.toml".to_owned()];
+    let request = load::Request { path: Some(path), sets, lab: Lab::No };
+    let inventory = good(load::load(&request)).inventory;
+    let MesosPackage::Deb(deb) = &inventory.mesos.package else { panic!("a .deb") };
+    assert_eq!(deb.source, Source::Path(std::env::current_dir().unwrap().join("Cargo.toml")));
+    let archive = inventory.spark.unwrap().archive.source;
+    assert_eq!(archive, Source::Path(files.path().join("spark-3.5.1-bin-hadoop3.tgz")));
+}
+
+#[test]
+fn the_digest_follows_text_and_overrides() {
+    let files = Files::new();
+    let digest = |sets: &[&str]| demo(&files, sets).inventory.digest;
+    assert_eq!(digest(&["x=1"]), digest(&["x=1"]));
+    assert_ne!(digest(&["x=1"]), digest(&["x=2"]));
+}
+
+#[test]
 fn versions_and_words_keep_their_text() {
     let files = Files::new();
     let sets = [
@@ -359,6 +409,7 @@ fn hostile_files_end_in_bounded_work() {
         format!("cluster: {long}"),
         format!("cluster: [{}]", "a,".repeat(1 << 20)),
         format!("hosts:\n{ranges}"),
+        format!("hosts:\n{}", ranges.replace("100000", "50000")),
         format!("hosts: {{ a[1:9999]: {{}} }}\nretired: [{unknown}]"),
         format!("{}: 1", "? a\n: ".repeat(1000)),
         "&a ".repeat(100_000),
@@ -367,5 +418,11 @@ fn hostile_files_end_in_bounded_work() {
         let refused = bad(load_text("h", text.as_bytes(), Path::new("/"), &[], Lab::No));
         show(&refused.problems[0], &refused.text, Style::Plain);
         assert!(refused.problems[0].message.len() < 1000);
+        if text.contains("100000]") {
+            assert!(refused.problems.iter().any(|p| p.name == "bad-range"));
+        }
+        if text.contains("a1[1:50000]") {
+            assert!(refused.problems.iter().any(|p| p.name == "too-many-hosts"));
+        }
     }
 }

@@ -461,5 +461,6 @@ mod tests {
         let m = root.child("m").unwrap();
         assert_eq!(text(m.child("x").unwrap()), "1");
         assert_eq!(text(m.child("y").unwrap()), "3");
+        assert!(matches!(&m.kind, Kind::Map(entries) if entries.len() == 2));
     }
 }
