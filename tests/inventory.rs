@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use provision::inventory::load::{self, Lab, Loaded, Refused, load_text};
 use provision::inventory::select::select;
 use provision::inventory::show::{Style, show};
-use provision::inventory::{HostName, Inventory, MesosPackage, Source, ZooKeeper};
+use provision::inventory::{HostName, MesosPackage, Source, ZooKeeper};
 use provision::mesos::values::Value;
 
 /// One case: NAME.yaml, its one-line problems in NAME.expected. Lines of the YAML that begin with
@@ -108,6 +108,56 @@ fn the_example_of_the_design_means_what_it_says() {
 }
 
 #[test]
+fn variables_of_the_host_win_over_the_pools_and_those_over_the_files() {
+    let files = Files::new();
+    let sets = [
+        "x=top",
+        "y=top",
+        "z=top",
+        "mesos.agents.workers.vars.y=pool",
+        "mesos.agents.workers.vars.z=pool",
+        "hosts.a1.vars.z=host",
+        "mesos.agents.workers.attributes.all={{ vars.x }}-{{ vars.y }}-{{ vars.z }}",
+        "mesos.agents.workers.attributes.own={{ host.name }}-{{ host.pool }}-{{ host.address }}",
+        "mesos.roles.etl.weight={{ 1 + 2 }}.5",
+        "mesos.masters.flags.registry_fetch_timeout={{ cluster | length }}mins",
+    ];
+    let inventory = demo(&files, &sets).inventory;
+    let text = |host_name: &str, attribute: &str| {
+        inventory.agent(&host(host_name)).unwrap().attributes.0[attribute].clone()
+    };
+    assert_eq!(text("a1", "all"), Value::Text("top-pool-host".to_owned()));
+    assert_eq!(text("a2", "all"), Value::Text("top-pool-pool".to_owned()));
+    assert_eq!(text("a2", "own"), Value::Text("a2-workers-10.77.0.22".to_owned()));
+    assert!((inventory.mesos.roles["etl"].weight - 3.5).abs() < 1e-9);
+    assert_eq!(inventory.mesos.master_flags["registry_fetch_timeout"], "4mins");
+}
+
+#[test]
+fn paths_start_at_the_file_and_those_of_overrides_where_they_were_typed() {
+    let files = Files::new();
+    let text = fs::read(root().join("inventories/single-host.yaml")).unwrap();
+    let path = files.path().join("inventory.yaml");
+    fs::write(&path, text).unwrap();
+    // Cargo runs tests in the package's folder.
+    let sets = vec!["mesos.package.deb=Cargo.toml".to_owned()];
+    let request = load::Request { path: Some(path), sets, lab: Lab::No };
+    let inventory = good(load::load(&request)).inventory;
+    let MesosPackage::Deb(deb) = &inventory.mesos.package else { panic!("a .deb") };
+    assert_eq!(deb.source, Source::Path(std::env::current_dir().unwrap().join("Cargo.toml")));
+    let archive = inventory.spark.unwrap().archive.source;
+    assert_eq!(archive, Source::Path(files.path().join("spark-3.5.1-bin-hadoop3.tgz")));
+}
+
+#[test]
+fn the_digest_follows_text_and_overrides() {
+    let files = Files::new();
+    let digest = |sets: &[&str]| demo(&files, sets).inventory.digest;
+    assert_eq!(digest(&["x=1"]), digest(&["x=1"]));
+    assert_ne!(digest(&["x=1"]), digest(&["x=2"]));
+}
+
+#[test]
 fn versions_and_words_keep_their_text() {
     let files = Files::new();
     let sets = [
@@ -155,9 +205,8 @@ fn selections_restrict_and_never_match_nothing() {
     let files = Files::new();
     let inventory = demo(&files, &[]).inventory;
     let chosen = |text: &str| {
-        select(&inventory, text).map(|hosts| {
-            hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(" ")
-        })
+        select(&inventory, text)
+            .map(|hosts| hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(" "))
     };
     assert_eq!(chosen("m1").as_deref(), Ok("m1"));
     assert_eq!(chosen("m*,!m2").as_deref(), Ok("m1 m3"));
@@ -203,7 +252,8 @@ fn a_missing_file_is_a_problem_not_a_panic() {
 
 #[test]
 fn ten_thousand_hosts_with_templates_everywhere_load() {
-    let inventory = good(load_text("big", big().as_bytes(), Path::new("/"), &[], Lab::No)).inventory;
+    let inventory =
+        good(load_text("big", big().as_bytes(), Path::new("/"), &[], Lab::No)).inventory;
     assert_eq!(inventory.agents().count(), 10_000);
     let agent = inventory.agent(&host("a777")).unwrap();
     assert_eq!(agent.attributes.0["name"], Value::Text("a777-r1".to_owned()));
@@ -226,7 +276,8 @@ proptest! {
             prop_assert!(!refused.problems.is_empty());
             for problem in &refused.problems {
                 let shown = show(problem, &refused.text, Style::Plain);
-                prop_assert!(!shown.contains('\u{1b}'));
+                let escape = char::from(27);
+                prop_assert!(!shown.contains(escape));
             }
         }
     }
@@ -234,8 +285,9 @@ proptest! {
 
 fn mutation() -> impl Strategy<Value = (usize, Vec<u8>)> {
     let tokens = prop::sample::select(vec![
-        "[", "]", "{", "}", ":", ",", "\n", "\t", "'", "\"", "&a ", "*a", "!t ", "<<: ", "- ", "---\n",
-        "{{ x }}", "{% if %}", "[1:9]", "[9:1]", "\0", "~", "|", ">", "#", "\u{feff}", "\r",
+        "[", "]", "{", "}", ":", ",", "\n", "\t", "'", "\"", "&a ", "*a", "!t ", "<<: ", "- ",
+        "---\n", "{{ x }}", "{% if %}", "[1:9]", "[9:1]", "\0", "~", "|", ">", "#", "\u{feff}",
+        "\r",
     ]);
     let insert = prop_oneof![
         tokens.prop_map(|t| t.as_bytes().to_vec()),
@@ -271,7 +323,7 @@ const DEMO: [&str; 3] = [
 
 fn demo_result(files: &Files, sets: &[&str]) -> Result<Loaded, Refused> {
     let sets: Vec<String> = DEMO.iter().chain(sets).map(|s| (*s).to_owned()).collect();
-    let text = fs::read(root().join("inventories/demo.yaml")).unwrap();
+    let text = fs::read(root().join("inventories/demo.yaml")).expect("the demo");
     load_text("demo.yaml", &text, files.path(), &sets, Lab::No)
 }
 
@@ -284,7 +336,7 @@ struct Files(tempfile::TempDir);
 
 impl Files {
     fn new() -> Files {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         for name in [
             "mesos.deb",
             "spark.tgz",
@@ -294,7 +346,7 @@ impl Files {
             "debian-bookworm-slim.tar",
             "spark-mesos-3.5.1.tar",
         ] {
-            fs::write(folder.path().join(name), name).unwrap();
+            fs::write(folder.path().join(name), name).expect("a file");
         }
         Files(folder)
     }
@@ -305,7 +357,7 @@ impl Files {
 }
 
 fn design() -> Vec<u8> {
-    fs::read(root().join("tests/inventories/design.yaml")).unwrap()
+    fs::read(root().join("tests/inventories/design.yaml")).expect("the example")
 }
 
 fn big() -> String {
@@ -341,7 +393,36 @@ fn lines() -> String {
     (1..50)
         .map(|i| {
             let (first, last) = (i * 200 + 1, i * 200 + 200);
-            format!("  a[{first}:{last}]: {{ address: \"10.1.{i}.[1:200]\", vars: {{ rack: r1 }} }}\n")
+            format!(
+                "  a[{first}:{last}]: {{ address: \"10.1.{i}.[1:200]\", vars: {{ rack: r1 }} }}\n"
+            )
         })
         .collect()
+}
+
+#[test]
+fn hostile_files_end_in_bounded_work() {
+    let long = "x".repeat(7 << 20);
+    let ranges: String = (0..2000).map(|i| format!("  a{i}[1:100000]: {{}}\n")).collect();
+    let unknown = "zzz,".repeat(100_000);
+    for text in [
+        format!("cluster: {long}"),
+        format!("cluster: [{}]", "a,".repeat(1 << 20)),
+        format!("hosts:\n{ranges}"),
+        format!("hosts:\n{}", ranges.replace("100000", "50000")),
+        format!("hosts: {{ a[1:9999]: {{}} }}\nretired: [{unknown}]"),
+        format!("{}: 1", "? a\n: ".repeat(1000)),
+        "&a ".repeat(100_000),
+        format!("a: '{}", "\n".repeat(1 << 20)),
+    ] {
+        let refused = bad(load_text("h", text.as_bytes(), Path::new("/"), &[], Lab::No));
+        show(&refused.problems[0], &refused.text, Style::Plain);
+        assert!(refused.problems[0].message.len() < 1000);
+        if text.contains("100000]") {
+            assert!(refused.problems.iter().any(|p| p.name == "bad-range"));
+        }
+        if text.contains("a1[1:50000]") {
+            assert!(refused.problems.iter().any(|p| p.name == "too-many-hosts"));
+        }
+    }
 }

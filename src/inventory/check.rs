@@ -65,17 +65,17 @@ pub(super) fn flags(cx: &mut Cx, daemon: Daemon, flags: &Texts) {
         let name = key.value.as_str();
         let owned = OWNED.iter().find(|(of, owned, _)| {
             of.is_none_or(|of| of == daemon)
-                && (*owned == name || (*owned == "authenticate" && name.starts_with("authenticate_")))
+                && (*owned == name
+                    || (*owned == "authenticate" && name.starts_with("authenticate_")))
         });
         let place = || Some(key.place.clone());
         if let Some((_, _, instead)) = owned {
             let message = format!("the flag `{name}` is ours to set");
             cx.problems.push(Problem::error(place(), "owned-flag", message).help(*instead));
         } else if let Some(plain) = name.strip_prefix('?') {
-            let plain = plain.strip_prefix("no-").map_or_else(
-                || format!("{plain}: true"),
-                |plain| format!("{plain}: false"),
-            );
+            let plain = plain
+                .strip_prefix("no-")
+                .map_or_else(|| format!("{plain}: true"), |plain| format!("{plain}: false"));
             let message = "a flag is written without `?`";
             let problem = Problem::error(place(), "bad-flag", message);
             cx.problems.push(problem.help(format!("write `{plain}`")));
@@ -93,6 +93,15 @@ pub(super) fn flags(cx: &mut Cx, daemon: Daemon, flags: &Texts) {
 
 fn at(inventory: &Inventory, path: &str) -> Option<Place> {
     inventory.places.of(path).cloned()
+}
+
+/// Whether a list or map was written and holds nothing: one whose items were all refused is not
+/// wrong twice.
+fn written_empty(inventory: &Inventory, path: &str) -> bool {
+    let below = format!("{path}.");
+    let places = &inventory.places.0;
+    let first = places.range(below.clone()..).next();
+    places.contains_key(path) && first.is_none_or(|(key, _)| !key.starts_with(&below))
 }
 
 fn host_place(inventory: &Inventory, host: &HostName) -> Option<Place> {
@@ -121,10 +130,10 @@ fn addresses(inventory: &Inventory, found: &mut Vec<Problem>) {
 fn ensemble(inventory: &Inventory, found: &mut Vec<Problem>) {
     let ZooKeeper::Managed { servers, config } = &inventory.zookeeper else { return };
     let place = at(inventory, "zookeeper.servers");
-    if servers.is_empty() {
+    if written_empty(inventory, "zookeeper.servers") {
         let problem = Problem::error(place, "empty-list", "`zookeeper.servers` names no host");
         found.push(problem.help("write host: myid for one, three or five hosts"));
-    } else if servers.len() % 2 == 0 {
+    } else if servers.len().is_multiple_of(2) && !servers.is_empty() {
         found.push(even(place, "ZooKeeper servers", servers.len()));
     }
     let mut seen: BTreeMap<u8, &HostName> = BTreeMap::new();
@@ -162,22 +171,22 @@ fn even(place: Option<Place>, what: &str, count: usize) -> Problem {
 
 fn masters(inventory: &Inventory, found: &mut Vec<Problem>) {
     let place = at(inventory, "mesos.masters.hosts");
-    match inventory.mesos.masters.len() {
-        0 => found.push(Problem::error(place, "empty-list", "`mesos.masters.hosts` names no host")),
-        n if n % 2 == 0 => found.push(even(place, "masters", n)),
-        _ => {}
+    let count = inventory.mesos.masters.len();
+    if written_empty(inventory, "mesos.masters.hosts") {
+        found.push(Problem::error(place, "empty-list", "`mesos.masters.hosts` names no host"));
+    } else if count.is_multiple_of(2) && count > 0 {
+        found.push(even(place, "masters", count));
     }
 }
 
 fn pools(inventory: &Inventory, found: &mut Vec<Problem>) {
-    let pools = &inventory.mesos.pools;
-    if pools.is_empty() {
+    if written_empty(inventory, "mesos.agents") {
         let place = at(inventory, "mesos.agents");
         let problem = Problem::error(place, "empty-list", "`mesos.agents` holds no pool");
         found.push(problem.help("write a pool with its hosts"));
     }
-    for (name, pool) in pools {
-        if pool.agents.is_empty() {
+    for name in inventory.mesos.pools.keys() {
+        if written_empty(inventory, &format!("mesos.agents.{name}.hosts")) {
             let place = at(inventory, &format!("mesos.agents.{name}.hosts"));
             let message = format!("pool `{name}` has no host");
             found.push(Problem::error(place, "empty-list", message));
@@ -278,7 +287,7 @@ fn dispatcher(inventory: &Inventory, found: &mut Vec<Problem>) {
         let message = format!("port {} is used by another service", dispatcher.port);
         found.push(Problem::error(place, "port-taken", message).help("7077 is the usual one"));
     }
-    if dispatcher.hosts.is_empty() {
+    if written_empty(inventory, "spark.dispatcher.hosts") {
         let place = at(inventory, "spark.dispatcher.hosts");
         let message = "`spark.dispatcher.hosts` names no host";
         found.push(Problem::error(place, "empty-list", message));

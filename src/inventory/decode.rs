@@ -15,6 +15,8 @@ pub(super) struct Cx {
     pub(super) problems: Vec<Problem>,
     /// Path → place, for [`super::Places`].
     pub(super) places: BTreeMap<String, Place>,
+    /// Host names that ranges stood for so far, to notice what would fill the memory.
+    pub(super) expanded: usize,
 }
 
 /// A value that remembers where it stands.
@@ -199,7 +201,8 @@ impl Cx {
             }
             _ => node.describe().to_owned(),
         };
-        let message = format!("`{path}`: expected {what}, found {found}");
+        let path = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
+        let message = format!("{path}: expected {what}, found {found}");
         let mut problem = Problem::error(Some(node.place.clone()), "wrong-type", message);
         if node.is_null() {
             problem = problem.help("write a value or delete the line");
@@ -288,8 +291,14 @@ impl<'n> Object<'n> {
             if self.known.contains(&key.text.as_str()) {
                 continue;
             }
-            let place = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
-            let message = format!("unknown key `{}`{place}", clipped(&key.text));
+            let place =
+                if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
+            let name = if secret(&self.path, &key.text) {
+                String::new()
+            } else {
+                format!(" `{}`", clipped(&key.text))
+            };
+            let message = format!("unknown key{name}{place}");
             let problem = Problem::error(Some(key.place.clone()), "unknown-key", message);
             cx.problems.push(problem.help(match nearest(&key.text, self.known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -313,8 +322,8 @@ fn best_place<'p>(key: &'p Key, node: &'p Node) -> &'p Place {
 
 /// Whether a value must stay out of messages: by its key, or as a URL with a password.
 fn secret(path: &str, value: &str) -> bool {
-    let key = path.rsplit('.').next().unwrap_or(path);
-    super::show::is_secret_key(key) || (value.contains("://") && value.contains('@'))
+    path.split('.').any(super::show::is_secret_key)
+        || (value.contains("://") && value.contains('@'))
 }
 
 /// A value short enough for one line.

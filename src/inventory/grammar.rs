@@ -86,9 +86,8 @@ fn value(text: &str) -> Result<Value, String> {
         return Err("the value is empty".to_owned());
     }
     if let Some(inner) = text.strip_prefix('[') {
-        return ranges(inner.strip_suffix(']').unwrap_or("")).ok_or_else(|| {
-            "expected ranges such as [31000-32000,33000-33100]".to_owned()
-        });
+        return ranges(inner.strip_suffix(']').unwrap_or(""))
+            .ok_or_else(|| "expected ranges such as [31000-32000,33000-33100]".to_owned());
     }
     if let Some(inner) = text.strip_prefix('{') {
         let items = inner.strip_suffix('}').unwrap_or("");
@@ -253,10 +252,7 @@ mod tests {
         assert!(resource("cpus", "0").is_err());
         assert!(resource("cpus", "-1").is_err());
         assert!(resource("ports", "31000").is_err());
-        assert_eq!(
-            resource("ports", "[3-4, 1-2, 9-9]"),
-            Ok(Value::Ranges(vec![(1, 4), (9, 9)]))
-        );
+        assert_eq!(resource("ports", "[3-4, 1-2, 9-9]"), Ok(Value::Ranges(vec![(1, 4), (9, 9)])));
     }
 
     #[test]

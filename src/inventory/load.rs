@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::check::check;
 pub use super::check::Lab;
+use super::check::check;
 use super::decode::Cx;
 use super::resolve::{Files, resolve};
 use super::{Digest, Inventory, Place, Problem, Severity, raw, sets, yaml};
@@ -111,11 +111,9 @@ fn read_text(
     let mut disk = Disk { base, here, digests: HashMap::new() };
     let mut inventory = resolve(&mut cx, raw, &mut disk);
     let between = check(&inventory, lab).into_iter();
-    let follows_from_holes = ["empty-list", "unused-host", "undeclared-role", "even-ensemble"];
+    let follows_from_holes = ["unused-host", "undeclared-role", "even-ensemble"];
     cx.problems.extend(between.filter(|p| whole || !follows_from_holes.contains(&p.name)));
-    cx.problems.retain(|p| {
-        p.severity == Severity::Error || !inventory.allow.contains_key(p.name)
-    });
+    cx.problems.retain(|p| p.severity == Severity::Error || !inventory.allow.contains_key(p.name));
     let problems = sorted(cx.problems);
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(refuse(problems));

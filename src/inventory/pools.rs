@@ -8,9 +8,9 @@ use super::check::{self, Daemon};
 use super::decode::{At, Cx};
 use super::problem::{Place, Problem};
 use super::raw::{Json, Raw, RawPool};
-use super::render::Templates;
-use super::resolve::names;
-use super::{Agent, Batch, Host, HostName, Pool, grammar, ranges};
+use super::render::{Templates, is_template};
+use super::resolve::{Lines, names};
+use super::{Agent, Batch, Host, HostName, Pool, grammar};
 use crate::mesos::values::{Attributes, Resources, Value};
 
 /// The attribute by which a Pi is pinned to an agent.
@@ -22,10 +22,9 @@ pub(super) fn resolve(
     templates: &mut Templates,
     top: &Context,
     raw: &Raw,
-    hosts: &BTreeMap<HostName, Host>,
+    (hosts, lines): (&BTreeMap<HostName, Host>, &Lines),
 ) -> BTreeMap<String, Pool> {
     let written = raw.mesos.as_ref().map(|m| m.pools.as_slice()).unwrap_or_default();
-    let origin = if written.is_empty() { HashMap::new() } else { origins(raw) };
     let mut taken: HashMap<HostName, &str> = HashMap::new();
     let mut pools = BTreeMap::new();
     for (name, pool) in written {
@@ -53,8 +52,7 @@ pub(super) fn resolve(
                     continue;
                 }
                 taken.insert(host.clone(), name.value.as_str());
-                let (Some(settings), Some(index)) = (hosts.get(&host), origin.get(host.as_str()))
-                else {
+                let (Some(settings), Some(index)) = (hosts.get(&host), lines.get(&host)) else {
                     continue;
                 };
                 let agent = render.agent(cx, settings, *index);
@@ -68,17 +66,6 @@ pub(super) fn resolve(
         pools.insert(name.value.clone(), Pool { agents, batch });
     }
     pools
-}
-
-/// Host → the line of `hosts` that it comes from.
-fn origins(raw: &Raw) -> HashMap<String, usize> {
-    let mut origin = HashMap::new();
-    for (index, (key, _)) in raw.hosts.iter().enumerate() {
-        for name in ranges::expand(&key.value).unwrap_or_default() {
-            origin.entry(name).or_insert(index);
-        }
-    }
-    origin
 }
 
 /// Mistakes in names, which are the same for every agent.
@@ -138,14 +125,14 @@ impl Renderer<'_> {
                 Ok(value) => {
                     attributes.insert(key.value.clone(), value);
                 }
-                Err(message) => self.report(&at.place, "bad-attribute", &message, &who),
+                Err(message) => self.report(at, "bad-attribute", &message, &who),
             }
         }
         if grammar::reads_as_number(host.name.as_str()) {
             let message = format!("the agent's name `{}` reads as a number", host.name);
             if let Some(key) = self.raw.hosts.get(line).map(|(key, _)| key) {
                 let advice = ", which Mesos would not match as text; give it a letter";
-                self.report(&key.place, "numeric-host", &(message + advice), "");
+                self.report(key, "numeric-host", &(message + advice), "");
             }
         }
         let name = Value::Text(host.name.as_str().to_owned());
@@ -190,7 +177,7 @@ impl Renderer<'_> {
                     Ok(rest) => *total = rest,
                     Err(message) => {
                         let message = format!("`{}`: {message}", key.value);
-                        self.report(&at.place, "too-much-reserved", &message, who);
+                        self.report(at, "too-much-reserved", &message, who);
                     }
                 }
                 resources.insert((key.value.clone(), role.value.clone()), value);
@@ -217,15 +204,17 @@ impl Renderer<'_> {
             Ok(value) => Some(value),
             Err(message) => {
                 let message = format!("`{}`: {message}", key.value);
-                self.report(&at.place, "bad-resource", &message, who);
+                self.report(at, "bad-resource", &message, who);
                 None
             }
         }
     }
 
     /// A template can go wrong on one host only, so that host is named; text goes wrong on all.
-    fn report(&mut self, place: &Place, name: &'static str, message: &str, who: &str) {
-        self.reported.entry(place.clone()).or_insert_with(|| (name, format!("{message}{who}")));
+    fn report(&mut self, at: &At<String>, name: &'static str, message: &str, who: &str) {
+        let who = if is_template(&at.value) { who } else { "" };
+        let problem = || (name, format!("{message}{who}"));
+        self.reported.entry(at.place.clone()).or_insert_with(problem);
     }
 
     fn context(&mut self, host: &Host, line: usize) -> Context {

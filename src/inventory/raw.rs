@@ -24,24 +24,18 @@ pub(super) fn decode(cx: &mut Cx, root: &Node) -> Option<Raw> {
         vars: o.optional(cx, "vars", free_map).unwrap_or_default(),
         ssh: o.optional(cx, "ssh", |cx, n, p| ssh(cx, n, p, Level::Cluster)).unwrap_or_default(),
         proxy: o.optional(cx, "proxy", proxy).unwrap_or_default(),
-        hosts: o
-            .required(cx, "hosts", |cx, n, p| dictionary(cx, n, p, host))
-            .unwrap_or_default(),
+        hosts: o.required(cx, "hosts", |cx, n, p| dictionary(cx, n, p, host)).unwrap_or_default(),
         cgroup_v1: o.optional(cx, "base", base).unwrap_or(false),
         zookeeper: o.required(cx, "zookeeper", zookeeper),
         mesos: o.required(cx, "mesos", mesos),
         docker: o.optional(cx, "docker", docker),
         spark: o.optional(cx, "spark", super::raw_spark::spark),
         workloads: o
-            .optional(cx, "workloads", |cx, n, p| {
-                dictionary(cx, n, p, super::raw_spark::workload)
-            })
+            .optional(cx, "workloads", |cx, n, p| dictionary(cx, n, p, super::raw_spark::workload))
             .unwrap_or_default(),
         smoke: o.optional(cx, "smoke", smoke),
         retired: o.optional(cx, "retired", retired).unwrap_or_default(),
-        allow: o
-            .optional(cx, "allow", |cx, n, p| dictionary(cx, n, p, text))
-            .unwrap_or_default(),
+        allow: o.optional(cx, "allow", |cx, n, p| dictionary(cx, n, p, text)).unwrap_or_default(),
     };
     o.close(cx);
     Some(raw)
@@ -269,14 +263,10 @@ fn mesos(cx: &mut Cx, node: &Node, path: &str) -> Option<RawMesos> {
     let mesos = RawMesos {
         version: o.required(cx, "version", text),
         package: o.required(cx, "package", package),
-        roles: o
-            .optional(cx, "roles", |cx, n, p| dictionary(cx, n, p, role))
-            .unwrap_or_default(),
+        roles: o.optional(cx, "roles", |cx, n, p| dictionary(cx, n, p, role)).unwrap_or_default(),
         masters,
         master_flags,
-        pools: o
-            .required(cx, "agents", |cx, n, p| dictionary(cx, n, p, pool))
-            .unwrap_or_default(),
+        pools: o.required(cx, "agents", |cx, n, p| dictionary(cx, n, p, pool)).unwrap_or_default(),
         agent_credential,
         framework_credential,
     };
@@ -458,9 +448,7 @@ fn docker(cx: &mut Cx, node: &Node, path: &str) -> Option<RawDocker> {
     let docker = RawDocker {
         package: o.optional(cx, "package", debian_package),
         daemon: o.optional(cx, "daemon", free_map).unwrap_or_default(),
-        images: o
-            .optional(cx, "images", |cx, n, p| list(cx, n, p, image))
-            .unwrap_or_default(),
+        images: o.optional(cx, "images", |cx, n, p| list(cx, n, p, image)).unwrap_or_default(),
     };
     o.close(cx);
     Some(docker)
@@ -500,7 +488,8 @@ fn retired(cx: &mut Cx, node: &Node, path: &str) -> Option<Vec<(At<String>, Reti
         return texts(cx, node, path)
             .map(|hosts| hosts.into_iter().map(|host| (host, Retired::Stop)).collect());
     }
-    let read = |t: &str| BTreeMap::from([("stop", Retired::Stop), ("gone", Retired::Gone)]).remove(t);
+    let read =
+        |t: &str| BTreeMap::from([("stop", Retired::Stop), ("gone", Retired::Gone)]).remove(t);
     let entries = dictionary(cx, node, path, |cx, n, p| parsed("stop or gone", read)(cx, n, p))?;
     Some(entries.into_iter().map(|(host, at)| (host, at.value)).collect())
 }

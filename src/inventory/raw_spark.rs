@@ -74,7 +74,8 @@ fn user(cx: &mut Cx, node: &Node, path: &str) -> Option<At<String>> {
     // The names that Debian's useradd takes without --badname, less its final `$`.
     let read = |t: &str| {
         let first = t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-        let rest = t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+        let rest =
+            t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
         (first && rest && t.len() <= 32).then(|| t.to_owned())
     };
     parsed("a user name of lower-case letters, digits, `_` and `-`", read)(cx, node, path)

@@ -29,7 +29,7 @@ impl Templates {
         who: &str,
     ) -> Option<String> {
         let text = &at.value;
-        if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
+        if !is_template(text) {
             return Some(text.clone());
         }
         if !self.known.contains_key(text) {
@@ -59,6 +59,11 @@ impl Templates {
     }
 }
 
+/// Whether Tera has anything to do.
+pub(super) fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
+}
+
 /// What every template sees.
 pub(super) fn context(cluster: &str, vars: &Json) -> Context {
     let mut context = Context::new();
@@ -78,5 +83,5 @@ fn sentence(error: &tera::Error) -> String {
     let line = text.lines().next().unwrap_or("").trim_end_matches('.');
     let mut chars = line.chars();
     let first: String = chars.next().map(|c| c.to_lowercase().collect()).unwrap_or_default();
-    format!("template: {first}{}", chars.as_str())
+    format!("template: {first}{}", chars.as_str()).replace(". ", "; ")
 }

@@ -1,6 +1,6 @@
 //! From what was written to what is meant: ranges expanded, templates rendered, defaults filled in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,9 +36,8 @@ pub(super) fn resolve(cx: &mut Cx, raw: Raw, files: &mut dyn Files) -> Inventory
     let mut templates = Templates::default();
     let cluster = raw.cluster.as_ref().map_or_else(String::new, |at| at.value.clone());
     let top = context(&cluster, &raw.vars);
-    let hosts = hosts(cx, &raw, &*files);
-    let mesos = mesos(cx, &mut templates, &top, &raw, hosts, files);
-    let (mut hosts, mesos) = mesos;
+    let (mut hosts, lines) = hosts(cx, &raw, &*files);
+    let mesos = mesos(cx, &mut templates, &top, &raw, (&hosts, &lines), files);
     for (pool, settings) in &mesos.pools {
         for host in settings.agents.keys() {
             if let Some(host) = hosts.get_mut(host) {
@@ -63,11 +62,9 @@ pub(super) fn resolve(cx: &mut Cx, raw: Raw, files: &mut dyn Files) -> Inventory
                 daemon: docker.daemon,
                 images: docker.images.iter().filter_map(|f| fetch(cx, files, f)).collect(),
             },
-            None => Docker {
-                package: "docker.io".to_owned(),
-                daemon: Json::new(),
-                images: Vec::new(),
-            },
+            None => {
+                Docker { package: "docker.io".to_owned(), daemon: Json::new(), images: Vec::new() }
+            }
         },
         spark: raw.spark.map(|spark| self::spark(cx, &mut templates, &top, &hosts, files, spark)),
         workloads: raw
@@ -99,13 +96,7 @@ pub(super) fn names(
 ) -> BTreeSet<HostName> {
     let mut known = BTreeSet::new();
     for item in list {
-        let names = match ranges::expand(&item.value) {
-            Ok(names) => names,
-            Err(message) => {
-                cx.error(&item.place, "bad-range", message);
-                continue;
-            }
-        };
+        let Some(names) = expand(cx, item) else { continue };
         let mut unknown: Vec<String> = Vec::new();
         for name in names {
             let host = HostName::new(&name);
@@ -121,13 +112,36 @@ pub(super) fn names(
             n => format!("`{first}` and {} more of `{}` are not in `hosts`", n - 1, item.value),
         };
         let problem = Problem::error(Some(item.place.clone()), "unknown-host", message);
-        let near = nearest(first, hosts.keys().map(HostName::as_str));
+        // Advice on the first ones is enough; it looks at every host.
+        let few = cx.problems.len() < 50;
+        let near = few.then(|| nearest(first, hosts.keys().map(HostName::as_str))).flatten();
         cx.problems.push(match near {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help("add it to `hosts` or take it out here"),
         });
     }
     known
+}
+
+/// The names of one item, unless it is no range or the file stands for too many by now.
+fn expand(cx: &mut Cx, at: &At<String>) -> Option<Vec<String>> {
+    // Each host may be named in several lists.
+    if cx.expanded > 4 * ranges::MAX_HOSTS {
+        if cx.problems.last().is_none_or(|p| p.name != "too-many-hosts") {
+            cx.error(&at.place, "too-many-hosts", "the ranges stand for too many hosts");
+        }
+        return None;
+    }
+    match ranges::expand(&at.value) {
+        Ok(names) => {
+            cx.expanded += names.len();
+            Some(names)
+        }
+        Err(message) => {
+            cx.error(&at.place, "bad-range", message);
+            None
+        }
+    }
 }
 
 /// A map of templates rendered to text.
@@ -143,16 +157,14 @@ pub(super) fn rendered(
     texts.iter().filter_map(render).collect()
 }
 
-fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> BTreeMap<HostName, Host> {
+/// Host → the line of `hosts` (its index) that it comes from.
+pub(super) type Lines = HashMap<HostName, usize>;
+
+fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> (BTreeMap<HostName, Host>, Lines) {
     let mut hosts = BTreeMap::new();
-    for (key, host) in &raw.hosts {
-        let names = match ranges::expand(&key.value) {
-            Ok(names) => names,
-            Err(message) => {
-                cx.error(&key.place, "bad-range", message);
-                continue;
-            }
-        };
+    let mut lines = Lines::new();
+    for (line, (key, host)) in raw.hosts.iter().enumerate() {
+        let Some(names) = expand(cx, key) else { continue };
         let addresses = match &host.address {
             Some(at) => addresses(cx, &names, at),
             None => None,
@@ -187,10 +199,11 @@ fn hosts(cx: &mut Cx, raw: &Raw, files: &dyn Files) -> BTreeMap<HostName, Host> 
             if shared {
                 cx.places.insert(format!("hosts.{name}"), key.place.clone());
             }
+            lines.insert(name.clone(), line);
             hosts.insert(name.clone(), Host { name, address, hostname, ssh, pool: None });
         }
     }
-    hosts
+    (hosts, lines)
 }
 
 fn addresses(cx: &mut Cx, names: &[String], at: &At<String>) -> Option<Vec<IpAddr>> {
@@ -211,7 +224,8 @@ fn addresses(cx: &mut Cx, names: &[String], at: &At<String>) -> Option<Vec<IpAdd
         Err(text) => {
             let message = format!("`{text}` is not an address of a host");
             let problem = Problem::error(Some(at.place.clone()), "bad-address", message);
-            cx.problems.push(problem.help("write an IP literal; names go in `hostname` or `ssh.host`"));
+            cx.problems
+                .push(problem.help("write an IP literal; names go in `hostname` or `ssh.host`"));
             None
         }
     }
@@ -261,7 +275,9 @@ fn zookeeper(
         }
         Some(RawZooKeeper::External(Some(at))) => {
             let list = at.value.split('/').next().unwrap_or("");
-            ZooKeeper::External { servers: list.split(',').filter_map(|m| member(cx, at, m)).collect() }
+            ZooKeeper::External {
+                servers: list.split(',').filter_map(|m| member(cx, at, m)).collect(),
+            }
         }
         _ => ZooKeeper::External { servers: Vec::new() },
     }
@@ -317,9 +333,9 @@ fn mesos(
     templates: &mut Templates,
     top: &Context,
     raw: &Raw,
-    hosts: BTreeMap<HostName, Host>,
+    (hosts, lines): (&BTreeMap<HostName, Host>, &Lines),
     files: &mut dyn Files,
-) -> (BTreeMap<HostName, Host>, Mesos) {
+) -> Mesos {
     let mut mesos = Mesos {
         version: version(cx, raw.mesos.as_ref().and_then(|m| m.version.as_ref())),
         package: MesosPackage::Preinstalled,
@@ -330,7 +346,7 @@ fn mesos(
         pools: BTreeMap::new(),
         credentials: Credentials::default(),
     };
-    let Some(written) = &raw.mesos else { return (hosts, mesos) };
+    let Some(written) = &raw.mesos else { return mesos };
     match &written.package {
         Some(RawPackage::Deb(deb)) => {
             if let Some(deb) = fetch(cx, files, deb) {
@@ -367,15 +383,15 @@ fn mesos(
             _ => cx.error(&weight.place, "bad-weight", "a weight is a number above 0"),
         }
     }
-    mesos.masters = names(cx, &hosts, &written.masters);
+    mesos.masters = names(cx, hosts, &written.masters);
     check::flags(cx, check::Daemon::Master, &written.master_flags);
     mesos.master_flags = rendered(cx, templates, top, &written.master_flags);
-    mesos.pools = pools::resolve(cx, templates, top, raw, &hosts);
+    mesos.pools = pools::resolve(cx, templates, top, raw, (hosts, lines));
     mesos.credentials = Credentials {
         agent: written.agent_credential.as_ref().and_then(|c| credential(c, files)),
         framework: written.framework_credential.as_ref().and_then(|c| credential(c, files)),
     };
-    (hosts, mesos)
+    mesos
 }
 
 fn credential(raw: &RawCredential, files: &dyn Files) -> Option<Credential> {
@@ -436,7 +452,8 @@ fn spark(
     let text = |at: Option<At<String>>, default: &str| {
         at.map_or_else(|| default.to_owned(), |at| at.value)
     };
-    let nothing = || Fetch { source: Source::Url(String::new()), digest: Digest::Sha256(String::new()) };
+    let nothing =
+        || Fetch { source: Source::Url(String::new()), digest: Digest::Sha256(String::new()) };
     for (key, _) in &raw.env {
         let digit = key.value.starts_with(|c: char| c.is_ascii_digit());
         if digit || !grammar::word(&key.value, "_") {
@@ -452,10 +469,9 @@ fn spark(
     }
     let image = match raw.image {
         Some(RawImage::Registry(reference)) => SparkImage::Registry { reference },
-        Some(RawImage::Archive { tag, archive }) => SparkImage::Archive {
-            tag,
-            archive: fetch(cx, files, &archive).unwrap_or_else(nothing),
-        },
+        Some(RawImage::Archive { tag, archive }) => {
+            SparkImage::Archive { tag, archive: fetch(cx, files, &archive).unwrap_or_else(nothing) }
+        }
         other => {
             let (tag, base, packages) = match other {
                 Some(RawImage::Build { tag, base, packages }) => (tag, base, packages),

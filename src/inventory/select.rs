@@ -99,3 +99,21 @@ fn glob(pattern: &[char], text: &str) -> bool {
     }
     pattern[p..].iter().all(|c| *c == '*')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_tried_at_every_length() {
+        let matches =
+            |pattern: &str, text: &str| glob(&pattern.chars().collect::<Vec<char>>(), text);
+        assert!(matches("*1", "a1b1"));
+        assert!(matches("*", ""));
+        assert!(matches("a*b*c", "axxbxbxc"));
+        assert!(matches("?1*", "m1"));
+        assert!(!matches("a*b", "axxc"));
+        assert!(!matches("?", ""));
+        assert!(!matches("a", "ab"));
+    }
+}

@@ -23,6 +23,25 @@ const FREE: [&str; 13] = [
     "allow",
 ];
 
+/// The keys at the top, which a bare name means before it means a variable.
+const SECTIONS: [&str; 15] = [
+    "version",
+    "cluster",
+    "vars",
+    "ssh",
+    "proxy",
+    "hosts",
+    "base",
+    "zookeeper",
+    "mesos",
+    "docker",
+    "spark",
+    "workloads",
+    "smoke",
+    "retired",
+    "allow",
+];
+
 /// Puts one override into the tree.
 ///
 /// A bare name sets `vars`. A value that begins with `[` or `{` (but not `{{`) is read as YAML, any
@@ -38,7 +57,7 @@ pub(super) fn apply(root: &mut Node, set: &str) -> Result<(), Problem> {
     let path = path.trim();
     let file: Arc<str> = Arc::from(format!("-e {path}"));
     let place = Place { file, line: 1, column: 1, length: 1 };
-    let segments = if path.contains('.') || root.child(path).is_some() || is_section(path) {
+    let segments = if path.contains('.') || SECTIONS.contains(&path) {
         split(root, path)
     } else {
         vec!["vars".to_owned(), path.to_owned()]
@@ -49,11 +68,6 @@ pub(super) fn apply(root: &mut Node, set: &str) -> Result<(), Problem> {
     }
     let node = value_node(&place, value)?;
     put(root, &segments, &place, node)
-}
-
-/// The top keys that an override may create although the file lacks them.
-fn is_section(name: &str) -> bool {
-    ["version", "cluster", "retired", "hosts", "allow"].contains(&name)
 }
 
 fn value_node(place: &Place, value: &str) -> Result<Node, Problem> {
@@ -119,8 +133,10 @@ fn is_free(segments: &[String]) -> bool {
         parts.len() == segments.len()
             && parts.iter().zip(segments).all(|(p, s)| *p == "*" || *p == s.as_str())
     };
-    FREE.iter().any(|pattern| matches(pattern))
-        || (segments.len() == 5 && segments[..2] == ["mesos", "agents"] && segments[3] == "reserved")
+    FREE.iter().any(matches)
+        || (segments.len() == 5
+            && segments[..2] == ["mesos", "agents"]
+            && segments[3] == "reserved")
 }
 
 fn put(node: &mut Node, segments: &[String], place: &Place, value: Node) -> Result<(), Problem> {

@@ -40,9 +40,7 @@ pub fn show(problem: &Problem, text: &str, style: Style) -> String {
                 .annotation(annotation);
             title.element(snippet)
         }
-        (Some(place), None) => {
-            title.element(annotate_snippets::Origin::path(&*place.file))
-        }
+        (Some(place), None) => title.element(annotate_snippets::Origin::path(&*place.file)),
         (None, _) => Group::with_title(title),
     };
     report.push(match &problem.help {
@@ -131,7 +129,8 @@ mod tests {
 
     fn at(line: u32, column: u32, length: u32) -> Problem {
         let place = Place { file: "f.yaml".into(), line, column, length };
-        Problem::error(Some(place), "unknown-host", "`a9` is not in `hosts`").help("did you mean `a1`?")
+        Problem::error(Some(place), "unknown-host", "`a9` is not in `hosts`")
+            .help("did you mean `a1`?")
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Span};
 
 use super::problem::{Place, Problem};
 
@@ -173,8 +173,17 @@ impl Reader {
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|e| {
                 let at = place(&self.file, e.marker().line(), e.marker().col() + 1, 1);
-                Problem::error(Some(at), "yaml-syntax", e.kind().to_string())
-                    .help("quote text that holds `{{`, `: `, ` #`, or begins with a sign")
+                let problem = Problem::error(Some(at), "yaml-syntax", e.kind().to_string());
+                match e.kind() {
+                    ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
+                        problem.help("indent with blanks")
+                    }
+                    ErrorKind::RecursionLimitExceeded
+                    | ErrorKind::UnclosedFlowCollection { .. }
+                    | ErrorKind::MismatchedFlowCollectionEnd { .. } => problem,
+                    _ => problem
+                        .help("quote text that holds `{{`, `: `, ` #`, or begins with a sign"),
+                }
             })?;
             self.event(event, &span)?;
         }
@@ -452,5 +461,6 @@ mod tests {
         let m = root.child("m").unwrap();
         assert_eq!(text(m.child("x").unwrap()), "1");
         assert_eq!(text(m.child("y").unwrap()), "3");
+        assert!(matches!(&m.kind, Kind::Map(entries) if entries.len() == 2));
     }
 }
