@@ -307,7 +307,8 @@ async fn a_killed_action_shows_as_never_ended() {
 
 #[tokio::test]
 async fn fifty_mebibytes_pass_through_the_shells_own_input() {
-    let bytes: Vec<u8> = (0..50_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..50_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let digest = Digest::Sha512(hex(&sha2::Sha512::digest(&bytes)));
     for shell in SHELLS {
         let dir = TempDir::new().unwrap();
@@ -337,7 +338,8 @@ async fn a_push_that_fails_leaves_the_old_file_and_runs_nothing_of_it() {
         let right = Digest::Sha256(hex(&sha2::Sha256::digest(evil.as_bytes())));
         let wrong = Digest::Sha256("0".repeat(64));
         let bytes = evil.len() as u64;
-        let upload = |digest, directory| Upload { directory, name: "f", bytes, digest, mode: 0o644 };
+        let upload =
+            |digest, directory| Upload { directory, name: "f", bytes, digest, mode: 0o644 };
         let (mut changer, _) = change(shell, dir.path(), "r1").await;
         let reply =
             changer.push(evil.as_bytes(), &upload(&wrong, dir.path()), LIMIT).await.unwrap();

@@ -297,7 +297,10 @@ fn jump(said: &str, context: &Context<'_>) -> String {
         !line.is_empty() && !line.contains("UNKNOWN port 65535") && !line.starts_with("debug")
     });
     let why = why.map_or(String::new(), |why| format!(": {}", why.trim_start_matches("ssh: ")));
-    format!("{} cannot be reached through the jump host {jump}{why}; check that jump host and that it may forward", context.host)
+    format!(
+        "{} cannot be reached through the jump host {jump}{why}; check that jump host and that it may forward",
+        context.host
+    )
 }
 
 /// The line that names file and line number, rather than the summary after it.

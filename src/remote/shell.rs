@@ -222,7 +222,9 @@ impl Opened {
         limit: Duration,
     ) -> Result<(Changer, Entered), NotEntered> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if claim.run.is_empty() || claim.run.starts_with(['.', '-']) || !claim.run.chars().all(plain)
+        if claim.run.is_empty()
+            || claim.run.starts_with(['.', '-'])
+            || !claim.run.chars().all(plain)
         {
             return Err(NotEntered::Refused(format!("`{}` is not a run id", claim.run)));
         }
@@ -845,7 +847,11 @@ impl fmt::Display for Lost {
                 write!(f, "connection lost during {during}; it may still run ({last})")
             }
             Lost::Timeout { during, after } => {
-                write!(f, "no answer within {} s during {during}; it may still run", after.as_secs())
+                write!(
+                    f,
+                    "no answer within {} s during {during}; it may still run",
+                    after.as_secs()
+                )
             }
             Lost::Unusable { why } => f.write_str(why),
         }
