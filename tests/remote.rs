@@ -1,4 +1,5 @@
 //! The shell protocol against real shells as local children.
+#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
 
 use std::path::Path;
 use std::process::Stdio;

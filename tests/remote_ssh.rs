@@ -1,4 +1,5 @@
 //! Connections through the system's ssh to a real sshd on this machine.
+#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

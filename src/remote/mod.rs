@@ -3,3 +3,4 @@
 pub mod sentence;
 pub mod shell;
 pub mod ssh;
+mod wire;

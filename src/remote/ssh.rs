@@ -21,7 +21,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::sentence::{Cause, Context, Unreachable, printable, ssh as classify};
-use super::shell::{Become, Opened, Streams, nonce, opening};
+use super::shell::{Become, Opened, Streams, opening};
+use super::wire::nonce;
 use crate::inventory::Ssh;
 
 /// A host that we can open shells on.
