@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SHELLS: [&str; 3] = ["/bin/dash", "/bin/bash", "busybox sh"];
 
 async fn open(shell: &str) -> Opened {
-    recorded(shell, Record::default()).await
+    recorded("", shell, Record::default()).await
 }
 
 /// All that a shell was sent.
@@ -54,9 +54,9 @@ impl AsyncWrite for Recorder {
     }
 }
 
-async fn recorded(shell: &str, record: Record) -> Opened {
+async fn recorded(first: &str, shell: &str, record: Record) -> Opened {
     let opening = opening(Become::Nobody).unwrap();
-    let command = opening.command().replace("/bin/sh", shell);
+    let command = format!("{first}{}", opening.command().replace("/bin/sh", shell));
     let mut child = Command::new("/bin/sh")
         .args(["-c", &command])
         .stdin(Stdio::piped())
@@ -234,7 +234,7 @@ async fn a_part_of_an_action_does_nothing() {
     let dir = TempDir::new().unwrap();
     let (asked, acted) = (dir.path().join("asked"), dir.path().join("acted"));
     let record = Record::default();
-    let opened = recorded("/bin/dash", record.clone()).await;
+    let opened = recorded("", "/bin/dash", record.clone()).await;
     let ask = format!("touch '{}'", asked.display());
     let (mut changer, _) =
         opened.change(&places(dir.path()), claim("r1"), &ask, LIMIT).await.unwrap();
@@ -396,6 +396,35 @@ async fn a_push_that_fails_leaves_the_old_file_and_runs_nothing_of_it() {
         drop(changer);
         until(async || names(dir.path()) == ["f", "run", "state"]).await;
         assert!(!marker.exists(), "{shell}");
+        assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"old", "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_the_old_file_and_runs_nothing_of_the_new_one() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("f"), "old").unwrap();
+        let marker = dir.path().join("marker");
+        let evil = format!("touch {}\n", marker.display()).repeat(50_000);
+        // Writing past this limit fails as it does on a full disk.
+        let full = "trap '' XFSZ; ulimit -f 128; ";
+        let opened = recorded(full, shell, Record::default()).await;
+        let (mut changer, _) =
+            opened.change(&places(dir.path()), claim("r1"), ":", LIMIT).await.unwrap();
+        let digest = Digest::Sha256(hex(&sha2::Sha256::digest(evil.as_bytes())));
+        let upload = Upload {
+            directory: dir.path(),
+            name: "f",
+            bytes: evil.len() as u64,
+            digest: &digest,
+            mode: 0o644,
+        };
+        let reply = changer.push(evil.as_bytes(), &upload, LIMIT).await.unwrap();
+        assert_eq!(reply.status, 74, "{shell}");
+        assert!(text(&reply.stdout).contains("File too large"), "{shell}: {:?}", reply.stdout);
+        assert_eq!(changer.ask("echo on", LIMIT).await.unwrap().stdout, b"on\n", "{shell}");
+        assert_eq!(names(dir.path()), ["f", "run", "state"], "{shell}");
         assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"old", "{shell}");
     }
 }
