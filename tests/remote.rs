@@ -1,7 +1,12 @@
 //! The shell protocol against real shells as local children.
+#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
 
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use provision::inventory::Digest;
@@ -11,14 +16,47 @@ use provision::remote::shell::{
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::io::AsyncWrite;
+use tokio::process::{ChildStdin, Command};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SHELLS: [&str; 3] = ["/bin/dash", "/bin/bash", "busybox sh"];
 
 async fn open(shell: &str) -> Opened {
+    recorded("", shell, Record::default()).await
+}
+
+/// All that a shell was sent.
+#[derive(Clone, Default)]
+struct Record(Arc<Mutex<Vec<u8>>>);
+
+struct Recorder(Record, ChildStdin);
+
+impl AsyncWrite for Recorder {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.1).poll_write(context, bytes);
+        if let Poll::Ready(Ok(n)) = wrote {
+            self.0.0.lock().unwrap().extend_from_slice(&bytes[..n]);
+        }
+        wrote
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.1).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.1).poll_shutdown(context)
+    }
+}
+
+async fn recorded(first: &str, shell: &str, record: Record) -> Opened {
     let opening = opening(Become::Nobody).unwrap();
-    let command = opening.command().replace("/bin/sh", shell);
+    let command = format!("{first}{}", opening.command().replace("/bin/sh", shell));
     let mut child = Command::new("/bin/sh")
         .args(["-c", &command])
         .stdin(Stdio::piped())
@@ -27,7 +65,7 @@ async fn open(shell: &str) -> Opened {
         .spawn()
         .unwrap();
     let streams = Streams {
-        stdin: Box::new(child.stdin.take().unwrap()),
+        stdin: Box::new(Recorder(record, child.stdin.take().unwrap())),
         stdout: Box::new(child.stdout.take().unwrap()),
         stderr: Box::new(child.stderr.take().unwrap()),
         keep: Box::new(child),
@@ -173,10 +211,16 @@ async fn actions_leave_log_and_status_on_the_host() {
         let ended = changer.run("much", script, LIMIT).await.unwrap();
         assert_eq!(ended.output_tail.len(), 64 << 10, "{shell}");
         assert!(ended.output_tail.ends_with("line 29999\n"), "{shell}");
+        // What a terminal that goes away sends to all.
+        let script = "kill -HUP $$; read -r me rest </proc/self/stat; kill -HUP $me; exit 8";
+        assert_eq!(changer.run("hung up", script, LIMIT).await.unwrap().status, 8, "{shell}");
         changer.close().await;
         let (_, entered) = look(shell, dir.path()).await;
         let last = entered.last.unwrap();
-        assert_eq!((last.run.as_str(), last.name.as_str(), last.status), ("r1", "much", Some(0)));
+        assert_eq!(
+            (last.run.as_str(), last.name.as_str(), last.status),
+            ("r1", "hung_up", Some(8))
+        );
         use std::os::unix::fs::PermissionsExt as _;
         for made in ["state", "run"] {
             let mode = dir.path().join(made).metadata().unwrap().permissions().mode();
@@ -187,44 +231,41 @@ async fn actions_leave_log_and_status_on_the_host() {
 
 #[tokio::test]
 async fn a_part_of_an_action_does_nothing() {
-    // What the host is sent, taken off the wire by a stand-in for it.
-    let opening = opening(Become::Nobody).unwrap();
-    let (mut ours, theirs) = tokio::io::duplex(1 << 20);
-    let (theirs_out, theirs_in) = tokio::io::split(theirs);
-    let (_keep, silent) = tokio::io::duplex(1);
-    let streams = Streams {
-        stdin: Box::new(theirs_in),
-        stdout: Box::new(theirs_out),
-        stderr: Box::new(silent),
-        keep: Box::new(()),
-    };
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let dir = TempDir::new().unwrap();
-    let ready = opening.command().split_whitespace().find(|w| w.starts_with("READY-")).unwrap();
-    let ready = format!("{}\n", ready.trim_end_matches(';'));
-    ours.write_all(ready.as_bytes()).await.unwrap();
-    let opened = Opened::wait(streams, &opening, None).await.unwrap();
-    let marker = dir.path().join("marker");
-    let first = format!("touch {}", marker.display());
-    let here = places(dir.path());
-    let wait = Duration::from_millis(300);
-    let asked = opened.change(&here, claim("r1"), &first, wait).await;
-    assert!(matches!(asked, Err(NotEntered::Lost(Lost::Timeout { .. }))));
-    let mut sent = Vec::new();
-    ours.read_to_end(&mut sent).await.unwrap();
-    let sent = text(&sent);
-    // The functions are whole; of the request itself, every byte is tried as the last one.
-    let request = sent.rfind("{\np_stop=").unwrap();
+    let (asked, acted) = (dir.path().join("asked"), dir.path().join("acted"));
+    let record = Record::default();
+    let opened = recorded("", "/bin/dash", record.clone()).await;
+    let ask = format!("touch '{}'", asked.display());
+    let (mut changer, _) =
+        opened.change(&places(dir.path()), claim("r1"), &ask, LIMIT).await.unwrap();
+    let first = text(&record.0.lock().unwrap()).rfind("{\np_stop=").unwrap();
+    let second = record.0.lock().unwrap().len();
+    let act = format!("# it's\ntouch '{}'\ntouch '{0}'", acted.display());
+    changer.run("act", &act, LIMIT).await.unwrap();
+    changer.close().await;
+    let clean = || {
+        let _ = std::fs::remove_file(&acted);
+        let _ = std::fs::remove_file(&asked);
+        let _ = std::fs::remove_dir_all(dir.path().join("run"));
+        let _ = std::fs::remove_dir_all(dir.path().join("state"));
+    };
+    let sent = text(&record.0.lock().unwrap());
     for shell in SHELLS {
-        for cut in (request..sent.len() - 1).step_by(if shell == "/bin/dash" { 1 } else { 7 }) {
+        // Every byte is tried as the last one to arrive; the very last is but a newline.
+        let step = if shell == "/bin/dash" { 1 } else { 5 };
+        clean();
+        for cut in (first..second - 1).step_by(step) {
             feed(shell, &sent[..cut]).await;
-            assert!(!marker.exists(), "{shell} ran a part: {:?}", &sent[request..cut]);
-            assert!(!dir.path().join("run").exists(), "{shell}: {:?}", &sent[request..cut]);
+            assert_eq!(names(dir.path()), [""; 0], "{shell} ran a part: {:?}", &sent[first..cut]);
+        }
+        for cut in (second..sent.len() - 1).step_by(step) {
+            feed(shell, &sent[..cut]).await;
+            let part = &sent[second..cut];
+            assert!(asked.exists() && !acted.exists(), "{shell} ran a part: {part:?}");
+            assert!(!dir.path().join("state/runs").exists(), "{shell} began a part: {part:?}");
         }
         feed(shell, &sent).await;
-        assert!(marker.exists(), "{shell} runs the whole");
-        std::fs::remove_file(&marker).unwrap();
-        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+        assert!(acted.exists(), "{shell} runs the whole");
     }
 }
 
@@ -307,7 +348,8 @@ async fn a_killed_action_shows_as_never_ended() {
 
 #[tokio::test]
 async fn fifty_mebibytes_pass_through_the_shells_own_input() {
-    let bytes: Vec<u8> = (0..50_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..50_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let digest = Digest::Sha512(hex(&sha2::Sha512::digest(&bytes)));
     for shell in SHELLS {
         let dir = TempDir::new().unwrap();
@@ -337,7 +379,8 @@ async fn a_push_that_fails_leaves_the_old_file_and_runs_nothing_of_it() {
         let right = Digest::Sha256(hex(&sha2::Sha256::digest(evil.as_bytes())));
         let wrong = Digest::Sha256("0".repeat(64));
         let bytes = evil.len() as u64;
-        let upload = |digest, directory| Upload { directory, name: "f", bytes, digest, mode: 0o644 };
+        let upload =
+            |digest, directory| Upload { directory, name: "f", bytes, digest, mode: 0o644 };
         let (mut changer, _) = change(shell, dir.path(), "r1").await;
         let reply =
             changer.push(evil.as_bytes(), &upload(&wrong, dir.path()), LIMIT).await.unwrap();
@@ -346,7 +389,6 @@ async fn a_push_that_fails_leaves_the_old_file_and_runs_nothing_of_it() {
         let reply = changer.push(evil.as_bytes(), &upload(&right, &nowhere), LIMIT).await.unwrap();
         assert_eq!(reply.status, 73, "{shell}");
         assert!(text(&reply.stdout).contains("mktemp"), "{shell}: {:?}", reply.stdout);
-        // A full disk, where a file system of our own can be had: /dev/full will do for `cat`.
         assert_eq!(changer.ask("echo on", LIMIT).await.unwrap().stdout, b"on\n", "{shell}");
         let short = &evil.as_bytes()[..1000];
         let lost = changer.push(short, &upload(&right, dir.path()), LIMIT).await.unwrap_err();
@@ -354,6 +396,35 @@ async fn a_push_that_fails_leaves_the_old_file_and_runs_nothing_of_it() {
         drop(changer);
         until(async || names(dir.path()) == ["f", "run", "state"]).await;
         assert!(!marker.exists(), "{shell}");
+        assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"old", "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_the_old_file_and_runs_nothing_of_the_new_one() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("f"), "old").unwrap();
+        let marker = dir.path().join("marker");
+        let evil = format!("touch {}\n", marker.display()).repeat(50_000);
+        // Writing past this limit fails as it does on a full disk.
+        let full = "trap '' XFSZ; ulimit -f 128; ";
+        let opened = recorded(full, shell, Record::default()).await;
+        let (mut changer, _) =
+            opened.change(&places(dir.path()), claim("r1"), ":", LIMIT).await.unwrap();
+        let digest = Digest::Sha256(hex(&sha2::Sha256::digest(evil.as_bytes())));
+        let upload = Upload {
+            directory: dir.path(),
+            name: "f",
+            bytes: evil.len() as u64,
+            digest: &digest,
+            mode: 0o644,
+        };
+        let reply = changer.push(evil.as_bytes(), &upload, LIMIT).await.unwrap();
+        assert_eq!(reply.status, 74, "{shell}");
+        assert!(text(&reply.stdout).contains("File too large"), "{shell}: {:?}", reply.stdout);
+        assert_eq!(changer.ask("echo on", LIMIT).await.unwrap().stdout, b"on\n", "{shell}");
+        assert_eq!(names(dir.path()), ["f", "run", "state"], "{shell}");
         assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"old", "{shell}");
     }
 }

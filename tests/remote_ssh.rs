@@ -1,4 +1,5 @@
 //! Connections through the system's ssh to a real sshd on this machine.
+#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -58,7 +59,8 @@ async fn a_second_run_uses_the_connection_of_the_first() {
     let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
     let link = connect(&ssh, &options).await.unwrap();
     let mut looker = look(&link, sshd.dir.path()).await;
-    let reply = looker.ask("id -u; echo \"$PATH\" | tr : '\\n' | grep -c sbin", LIMIT).await.unwrap();
+    let reply =
+        looker.ask("id -u; echo \"$PATH\" | tr : '\\n' | grep -c sbin", LIMIT).await.unwrap();
     assert_eq!(reply.stdout, b"0\n3\n");
     // One session is all there is.
     let refused = link.shell(None).await.unwrap_err();
@@ -179,7 +181,11 @@ async fn every_way_not_to_connect_has_its_sentence() {
             Cause::NoBanner,
             "banner within 1 s",
         ),
-        (Ssh { host: "no-such-host.invalid".into(), ..s() }, Cause::CannotResolve, "`no-such-host.invalid`"),
+        (
+            Ssh { host: "no-such-host.invalid".into(), ..s() },
+            Cause::CannotResolve,
+            "`no-such-host.invalid`",
+        ),
         (Ssh { host: "-oProxyCommand=touch".into(), ..s() }, Cause::Config, "cannot be given"),
         (Ssh { user: Some("$(id)".into()), ..s() }, Cause::Config, "cannot be given"),
         (
@@ -187,12 +193,12 @@ async fn every_way_not_to_connect_has_its_sentence() {
             Cause::Denied,
             "as root (it takes publickey)",
         ),
-        (Ssh { identity_file: Some(sshd.path("absent")), ..s() }, Cause::Identity, "does not exist"),
         (
-            Ssh { identity_file: write("wide", &key, 0o644), ..s() },
+            Ssh { identity_file: Some(sshd.path("absent")), ..s() },
             Cause::Identity,
-            "chmod 600",
+            "does not exist",
         ),
+        (Ssh { identity_file: write("wide", &key, 0o644), ..s() }, Cause::Identity, "chmod 600"),
         (
             Ssh { config_file: Some(sshd.path("bad_config")), ..s() },
             Cause::Config,
@@ -220,21 +226,38 @@ async fn every_way_not_to_connect_has_its_sentence() {
 
 #[tokio::test]
 async fn shed_connections_are_tried_again_and_then_named() {
-    // Two unauthenticated connections of ours keep every further one out.
+    // Unauthenticated connections of ours keep every further one out.
     let sshd = sshd!("MaxStartups 2:100:2");
     let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
-    let hold = || std::net::TcpStream::connect(("127.0.0.1", sshd.port)).unwrap();
-    let held = [hold(), hold()];
+    let mut held = Vec::new();
+    until(async || {
+        use std::io::Read as _;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", sshd.port)).unwrap();
+        // Who is greeted is in.
+        if stream.read_exact(&mut [0; 4]).is_ok() {
+            held.push(stream);
+        }
+        held.len() == 2
+    })
+    .await;
     let shed = refusal(&ssh, &options).await;
     assert_eq!(shed.cause, Cause::Startups, "{shed}");
     let connecting = connect(&ssh, &options);
     tokio::pin!(connecting);
     // Let go after the first refusal: the next try gets in.
-    let drops = || fs::read_to_string(sshd.path("sshd.log")).unwrap().matches("drop connection").count();
-    let before = drops();
+    let refused = || {
+        fs::read_dir(&options.directory).unwrap().any(|entry| {
+            let path = entry.unwrap().path();
+            path.extension().is_some_and(|e| e == "log")
+                && fs::read_to_string(path).is_ok_and(|log| log.contains("kex_exchange"))
+        })
+    };
+    for entry in fs::read_dir(&options.directory).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
     tokio::select! {
         result = &mut connecting => panic!("{:?}", result.map(drop)),
-        () = until(async || drops() > before) => {}
+        () = until(async || refused()) => {}
     }
     drop(held);
     connecting.await.unwrap();
@@ -274,9 +297,8 @@ async fn outlives(sshd: &Sshd, ssh: &Ssh, options: &Options, password: Option<&s
     assert!(lost.to_string().starts_with("connection lost during zk/start"), "{lost}");
     drop(changer);
     let link = connect(ssh, options).await.unwrap();
-    let try_again = async || {
-        link.shell(password).await.unwrap().change(&here, claim("r2"), ":", LIMIT).await
-    };
+    let try_again =
+        async || link.shell(password).await.unwrap().change(&here, claim("r2"), ":", LIMIT).await;
     let held = try_again().await;
     let Err(NotEntered::Locked(holder)) = held else { panic!("{held:?}") };
     assert!(holder.starts_with("run=r1 step=zk/start pid="), "{holder}");
@@ -294,4 +316,126 @@ async fn outlives(sshd: &Sshd, ssh: &Ssh, options: &Options, password: Option<&s
     assert_eq!(last.unwrap().status, Some(3));
     assert_eq!(fs::read_to_string(log).unwrap(), "begun\non\nerr\n");
     fs::remove_file(gate).unwrap();
+}
+
+/// Users of this test alone, gone when dropped.
+struct Users(Vec<String>, std::path::PathBuf);
+
+impl Users {
+    /// `None` where users or sudo cannot be had.
+    fn new(list: &[(&str, &str)]) -> Option<Users> {
+        let sudoers = Path::new("/etc/sudoers.d");
+        if !Path::new("/usr/bin/sudo").exists() || !sudoers.is_dir() {
+            return None;
+        }
+        let id = std::process::id();
+        let mut users = Users(Vec::new(), sudoers.join(format!("provision-test-{id}")));
+        for (name, shell) in list {
+            let name = format!("pt{id}{name}");
+            let made = run("useradd", &["-m", "-s", shell, &name], "");
+            assert!(made, "useradd {name}");
+            users.0.push(name.clone());
+            assert!(run("chpasswd", &[], &format!("{name}:hunter2\n")));
+        }
+        Some(users)
+    }
+
+    fn allow(&self, rules: &str) {
+        fs::write(&self.1, rules).unwrap();
+        fs::set_permissions(&self.1, fs::Permissions::from_mode(0o440)).unwrap();
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.1);
+        for name in &self.0 {
+            run("userdel", &["-r", "-f", name], "");
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str], input: &str) -> bool {
+    use std::io::Write as _;
+    let mut child = std::process::Command::new(program)
+        .args(arguments)
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait().unwrap().success()
+}
+
+#[tokio::test]
+async fn sudo_and_login_shells() {
+    let sshd = sshd!("");
+    let shells = [
+        ("free", "/bin/bash"),
+        ("asks", "/bin/dash"),
+        ("none", "/bin/bash"),
+        ("fish", "/usr/bin/fish"),
+        ("tcsh", "/usr/bin/tcsh"),
+        ("shut", "/usr/sbin/nologin"),
+        ("noisy", "/bin/bash"),
+    ];
+    let there: Vec<_> = shells.into_iter().filter(|(_, shell)| Path::new(shell).exists()).collect();
+    let Some(users) = Users::new(&there) else { return };
+    let user = |name: &str| format!("pt{}{name}", std::process::id());
+    let rule = |name: &str, tag: &str| format!("{} ALL=(ALL) {tag}ALL\n", user(name));
+    let free: String =
+        ["free", "fish", "tcsh", "noisy"].map(|name| rule(name, "NOPASSWD: ")).concat();
+    users.allow(&format!("{free}{}", rule("asks", "")));
+    let options = sshd.options(UnknownKeys::Refuse);
+    let open = async |name: &str, password: Option<&str>| {
+        connect(&sshd.ssh(&user(name)), &options).await.unwrap().shell(password).await
+    };
+    let noise = format!("/home/{}/.bashrc", user("noisy"));
+    fs::write(noise, "echo READY-or-not; echo '[provision-0] ' >&2; cd /nowhere\n").unwrap();
+
+    // The password is there and never asked for: nobody must run it as a command.
+    for (name, _) in
+        there.iter().filter(|(name, _)| ["free", "fish", "tcsh", "noisy"].contains(name))
+    {
+        let opened = open(name, Some("hunter2")).await.unwrap();
+        let (mut looker, entered) =
+            opened.look(&places(sshd.dir.path()), ":", LIMIT).await.unwrap();
+        assert_eq!(entered.uid, 0, "{name}");
+        let reply = looker.ask("echo ok; echo bad >&2", LIMIT).await.unwrap();
+        assert_eq!((reply.stdout.as_slice(), reply.complaint.as_str()), (&b"ok\n"[..], "bad\n"));
+        looker.close().await;
+    }
+    let opened = open("asks", Some("hunter2")).await.unwrap();
+    let (mut looker, entered) = opened.look(&places(sshd.dir.path()), ":", LIMIT).await.unwrap();
+    assert_eq!(entered.uid, 0);
+    let shown = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c hunter[2]";
+    assert_eq!(looker.ask(shown, LIMIT).await.unwrap().stdout, b"0\n");
+    looker.close().await;
+    for (name, password, cause, words) in [
+        ("asks", None, Cause::NeedsPassword, "-K"),
+        ("asks", Some("wrong"), Cause::WrongPassword, "tried once"),
+        ("none", Some("hunter2"), Cause::NotSudoer, "is not in the sudoers file"),
+        ("shut", None, Cause::NoShell, "This account is currently not available"),
+    ] {
+        let found = open(name, password).await.unwrap_err();
+        assert_eq!(found.cause, cause, "{found}");
+        assert!(found.sentence.contains(words), "{found}");
+    }
+    // Whom sudo does not let through can still be looked at without it.
+    let plain = Ssh { become_root: false, ..sshd.ssh(&user("none")) };
+    let opened = connect(&plain, &options).await.unwrap().shell(None).await.unwrap();
+    let (_, entered) = opened.look(&places(sshd.dir.path()), ":", LIMIT).await.unwrap();
+    assert_ne!(entered.uid, 0);
+    let opened = connect(&plain, &options).await.unwrap().shell(None).await.unwrap();
+    let claim = Claim { run: "r1", by: "alice", from: "laptop" };
+    let refused = opened.change(&places(sshd.dir.path()), claim, ":", LIMIT).await;
+    assert!(matches!(refused, Err(NotEntered::Refused(_))), "{refused:?}");
+
+    // An action under sudo outlives its connection, with sudo's terminal and without.
+    for terminal in ["use_pty", "!use_pty"] {
+        users.allow(&format!("Defaults {terminal}\n{free}{}", rule("asks", "")));
+        let dir = sshd.path("state");
+        let _ = fs::remove_dir_all(dir);
+        outlives(&sshd, &sshd.ssh(&user("asks")), &options, Some("hunter2")).await;
+    }
 }

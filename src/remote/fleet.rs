@@ -113,7 +113,7 @@ async fn open<Key: Send + 'static>(
     secrets: Secrets,
     enter: impl Fn(super::shell::Opened, Opening, String) -> Entering<Key> + Clone + Send + 'static,
 ) -> Opened<Key> {
-    let nonce = super::shell::nonce().unwrap_or_else(|_| opening.run.clone());
+    let nonce = super::wire::nonce().unwrap_or_else(|_| opening.run.clone());
     let mut tasks = JoinSet::new();
     for (host, ssh) in &opening.hosts {
         let probe = probes.get(host).cloned().unwrap_or_default();

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod sentence;
 pub mod shell;
 pub mod ssh;
+mod wire;
 
 pub use shell::Ended;
 

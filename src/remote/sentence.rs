@@ -297,7 +297,10 @@ fn jump(said: &str, context: &Context<'_>) -> String {
         !line.is_empty() && !line.contains("UNKNOWN port 65535") && !line.starts_with("debug")
     });
     let why = why.map_or(String::new(), |why| format!(": {}", why.trim_start_matches("ssh: ")));
-    format!("{} cannot be reached through the jump host {jump}{why}; check that jump host and that it may forward", context.host)
+    format!(
+        "{} cannot be reached through the jump host {jump}{why}; check that jump host and that it may forward",
+        context.host
+    )
 }
 
 /// The line that names file and line number, rather than the summary after it.
@@ -317,4 +320,128 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
 
 fn last_line(text: &str) -> &str {
     text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context<'static> {
+        Context {
+            host: "m1",
+            port: Some(2222),
+            user: Some("ops"),
+            seconds: 10,
+            ..Context::default()
+        }
+    }
+
+    #[test]
+    fn what_ssh_says_has_a_cause() {
+        // Texts of OpenSSH 9.2.
+        let cases = [
+            (
+                "ssh: connect to host m1 port 2222: Connection refused\n",
+                Cause::Refused,
+                "on port 2222",
+            ),
+            (
+                "ssh: connect to host m1 port 22: Connection timed out",
+                Cause::TimedOut,
+                "within 10 s",
+            ),
+            ("ssh: connect to host m1 port 22: No route to host", Cause::NoRoute, "m1"),
+            (
+                "ssh: Could not resolve hostname mm: Name or service not known",
+                Cause::CannotResolve,
+                "`mm`",
+            ),
+            (
+                "Connection timed out during banner exchange\nConnection to 127.0.0.1 port 1 timed out",
+                Cause::NoBanner,
+                "banner",
+            ),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 127.0.0.1 port 22",
+                Cause::Startups,
+                "MaxStartups",
+            ),
+            (
+                "Received disconnect from 127.0.0.1 port 22:2: Too many authentication failures\nDisconnected from 127.0.0.1 port 22",
+                Cause::TooManyKeys,
+                "identity_file",
+            ),
+            (
+                "ops@m1: Permission denied (publickey,password).",
+                Cause::Denied,
+                "as ops (it takes publickey,password)",
+            ),
+            (
+                "/home/a/.ssh/config: line 3: Bad configuration option: nosuch\n/home/a/.ssh/config: terminating, 1 bad configuration options",
+                Cause::Config,
+                "config: line 3",
+            ),
+            (
+                "Bad owner or permissions on /home/a/.ssh/config",
+                Cause::Config,
+                "/home/a/.ssh/config",
+            ),
+            (
+                "No ED25519 host key is known for [m1]:2222 and you have requested strict checking.\nHost key verification failed.",
+                Cause::UnknownKey,
+                "[m1]:2222",
+            ),
+            ("something new", Cause::Other, "ssh failed: something new"),
+            ("", Cause::Other, "ssh -v"),
+        ];
+        for (said, cause, words) in cases {
+            let found = ssh(said, &context());
+            assert_eq!(found.cause, cause, "{said}");
+            assert!(found.sentence.contains(words), "{found}");
+            assert!(!found.sentence.contains('\n') && !found.sentence.ends_with('.'), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_jump_host_is_named() {
+        let jump = Context { jump: Some("gate"), ..context() };
+        let forbidden = "channel 0: open failed: administratively prohibited: open failed\nstdio forwarding failed\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535";
+        let found = ssh(forbidden, &jump);
+        assert_eq!(found.cause, Cause::Jump);
+        assert!(found.sentence.contains("the jump host gate: channel 0: open failed"), "{found}");
+        let unknown = "No ED25519 host key is known for gate and you have requested strict checking.\nHost key verification failed.\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535";
+        let found = ssh(unknown, &jump);
+        assert_eq!(found.cause, Cause::UnknownKey);
+        assert!(found.sentence.contains("key of gate"), "{found}");
+    }
+
+    #[test]
+    fn what_sudo_says_has_a_cause() {
+        let cases = [
+            ("ops is not in the sudoers file.\n", "", Cause::NotSudoer),
+            (
+                "Sorry, user ops is not allowed to execute '/bin/sh' as root on m1.",
+                "",
+                Cause::NotSudoer,
+            ),
+            ("sudo: sorry, you must have a tty to run sudo", "", Cause::NotSudoer),
+            ("/bin/sh: 1: exec: sudo: not found", "", Cause::NoSudo),
+            ("Sorry, try again.\n", "", Cause::WrongPassword),
+            ("sudo: a password is required", "", Cause::NeedsPassword),
+            ("", "This account is currently not available.\n", Cause::NoShell),
+            ("", "", Cause::Dropped),
+        ];
+        for (stderr, stdout, cause) in cases {
+            let found = sudo(stderr, stdout);
+            assert_eq!(found.cause, cause, "{stderr}{stdout}");
+            assert!(!found.sentence.contains('\n') && !found.sentence.ends_with('.'), "{found}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_host_reaches_a_terminal_raw() {
+        let text = printable("a\x1b[31m\r\n\tb\u{202e}\u{9b}".as_bytes());
+        assert_eq!(text, "a\\x1b[31m\\x0d\n\tb\\u{202e}\\x9b");
+        assert_eq!(printable(b"\xff"), "\u{fffd}");
+    }
 }

@@ -7,20 +7,17 @@
 //! arrives, nothing runs unless all of it did, and a syntax error stays inside the script's own
 //! subshell (a function around the script would end at the script's first stray `}`).
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
-use super::sentence::{Cause, Unreachable, printable, sudo};
+use super::sentence::{Cause, Unreachable, printable};
+pub use super::wire::Streams;
+use super::wire::{CHANGE, PRELUDE, Wire, nonce, one_word, quote, word};
 use crate::inventory::Digest;
 
 /// A shell that answers, without a key yet.
@@ -174,10 +171,6 @@ pub const REPLY_BYTES: usize = 16 << 20;
 
 /// How long opening may take beyond what sudo's own delays cost.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
-/// Most of stderr that is kept.
-const COMPLAINT_BYTES: usize = 16 << 10;
-/// How long stderr may lag behind an answer before we go on without it.
-const STDERR_LAG: Duration = Duration::from_secs(2);
 
 impl Opened {
     /// Waits for READY on a shell started with [`opening`] and answers sudo's prompt on the way.
@@ -222,7 +215,9 @@ impl Opened {
         limit: Duration,
     ) -> Result<(Changer, Entered), NotEntered> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if claim.run.is_empty() || claim.run.starts_with(['.', '-']) || !claim.run.chars().all(plain)
+        if claim.run.is_empty()
+            || claim.run.starts_with(['.', '-'])
+            || !claim.run.chars().all(plain)
         {
             return Err(NotEntered::Refused(format!("`{}` is not a run id", claim.run)));
         }
@@ -327,8 +322,8 @@ impl Changer {
 #[derive(Debug, Clone)]
 pub struct Opening {
     command: String,
-    ready: String,
-    prompt: String,
+    pub(super) ready: String,
+    pub(super) prompt: String,
 }
 
 /// Whether to become root.
@@ -364,464 +359,6 @@ impl Opening {
     }
 }
 
-/// The ends of a child or a session, and what must live as long as they do.
-pub struct Streams {
-    /// Its stdin.
-    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Its stdout.
-    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
-    /// Its stderr.
-    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
-    /// The process or session itself.
-    pub keep: Box<dyn Send + Sync>,
-}
-
-impl fmt::Debug for Streams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Streams")
-    }
-}
-
-const PRELUDE: &str = include_str!("shell.sh");
-const CHANGE: &str = include_str!("change.sh");
-
-/// Requests and answers, each under a mark that nothing on the host can know beforehand.
-struct Wire {
-    stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
-    stdout: Box<dyn AsyncRead + Send + Unpin>,
-    pending: Vec<u8>,
-    heard: Arc<Heard>,
-    listener: JoinHandle<()>,
-    nonce: String,
-    requests: u32,
-    /// What was begun and has not been answered: such a shell cannot be asked anything else.
-    busy: Option<String>,
-    _keep: Box<dyn Send + Sync>,
-}
-
-/// The end of stderr.
-#[derive(Default)]
-struct Heard {
-    text: Mutex<Vec<u8>>,
-    news: Notify,
-}
-
-impl Wire {
-    fn new(streams: Streams) -> Result<Wire, Unreachable> {
-        let heard = Arc::new(Heard::default());
-        let listener = tokio::spawn(listen(streams.stderr, heard.clone()));
-        Ok(Wire {
-            stdin: Some(streams.stdin),
-            stdout: streams.stdout,
-            pending: Vec::new(),
-            heard,
-            listener,
-            nonce: nonce()?,
-            requests: 0,
-            busy: None,
-            _keep: streams.keep,
-        })
-    }
-
-    /// Reads on to READY. The password is written only after our own prompt, and once.
-    async fn ready(
-        &mut self,
-        opening: &Opening,
-        password: Option<&str>,
-    ) -> Result<(), Unreachable> {
-        let ready = format!("{}\n", opening.ready).into_bytes();
-        let heard = self.heard.clone();
-        let mut noise = Vec::new();
-        let mut answered = false;
-        let patterns: [&[u8]; 1] = [&ready];
-        loop {
-            let news = heard.news.notified();
-            let said = heard.text();
-            match (said.matches(&opening.prompt).count(), answered, password) {
-                (0, ..) | (1, true, _) => {}
-                (_, false, Some(password)) => {
-                    let line = format!("{password}\n");
-                    // When that fails the end of stdout tells why.
-                    let _ = self.send(line.as_bytes()).await;
-                    answered = true;
-                    continue;
-                }
-                (_, true, _) => return Err(Unreachable::of(Cause::WrongPassword)),
-                (_, false, None) => return Err(Unreachable::of(Cause::NeedsPassword)),
-            }
-            tokio::select! {
-                found = self.until(&patterns, Some(&mut noise), COMPLAINT_BYTES) => {
-                    return match found {
-                        Ok(_) => Ok(()),
-                        Err(_) => {
-                            // Let stderr come to its end: it says why.
-                            let _ = timeout(STDERR_LAG, &mut self.listener).await;
-                            Err(sudo(&heard.text(), &printable(&noise)))
-                        }
-                    };
-                }
-                () = news => {}
-            }
-        }
-    }
-
-    async fn enter(
-        &mut self,
-        preludes: &[&str],
-        facts: &str,
-        script: &str,
-        limit: Duration,
-    ) -> Result<Entered, NotEntered> {
-        const DURING: &str = "looking";
-        let script = quote(script)?;
-        self.begin(DURING)?;
-        let (first, second) = (self.mark(), self.mark());
-        // No subshell around the facts: the lock's descriptor is to stay with the shell.
-        let request = format!(
-            "{}{{\np_stop=\np_begin {first}; {{ {facts}; }} </dev/null\np_end {first} 0\n[ -z \"$p_stop\" ] || exit 75\np_ask {second} {script}\n}}\n",
-            preludes.concat()
-        );
-        let exchange = async {
-            self.send(request.as_bytes()).await.map_err(|_| self.gone(DURING))?;
-            let facts = self.answer(&first, DURING).await?;
-            let facts = Facts::parse(&facts.stdout);
-            facts.refusal()?;
-            let reply = self.answer(&second, DURING).await?;
-            Ok::<Entered, NotEntered>(facts.entered(reply))
-        };
-        match timeout(limit, exchange).await {
-            Ok(Ok(entered)) => {
-                self.busy = None;
-                Ok(entered)
-            }
-            Ok(Err(not)) => Err(not),
-            Err(_) => {
-                Err(NotEntered::Lost(Lost::Timeout { during: DURING.to_owned(), after: limit }))
-            }
-        }
-    }
-
-    async fn ask(&mut self, script: &str, limit: Duration) -> Result<Reply, Lost> {
-        self.request("p_ask", &quote(script)?, "looking", limit).await
-    }
-
-    async fn request(
-        &mut self,
-        function: &str,
-        arguments: &str,
-        during: &str,
-        limit: Duration,
-    ) -> Result<Reply, Lost> {
-        self.begin(during)?;
-        let mark = self.mark();
-        let frame = frame(function, &mark, arguments);
-        let exchange = async {
-            self.send(frame.as_bytes()).await.map_err(|_| self.gone(during))?;
-            self.answer(&mark, during).await
-        };
-        match timeout(limit, exchange).await {
-            Ok(result) => self.settle(result),
-            Err(_) => Err(Lost::Timeout { during: during.to_owned(), after: limit }),
-        }
-    }
-
-    async fn push(
-        &mut self,
-        arguments: &str,
-        mut content: impl AsyncRead + Unpin,
-        bytes: u64,
-        during: &str,
-    ) -> Result<Reply, Lost> {
-        let mark = self.mark();
-        let frame = frame("p_push", &mark, arguments);
-        self.send(frame.as_bytes()).await.map_err(|_| self.gone(during))?;
-        self.skip_to_begin(&mark, during).await?;
-        let ready = format!("\n{mark} ready\n").into_bytes();
-        let end = format!("\n{mark} end ").into_bytes();
-        let mut said = Vec::new();
-        // Not before the host is ready: a shell reads ahead what it can get.
-        match self.until(&[&ready, &end], Some(&mut said), COMPLAINT_BYTES).await {
-            Err(_) => return Err(self.gone(during)),
-            Ok((1, extent)) => {
-                let status = self.status(during).await?;
-                return Ok(self.reply(&mark, said, extent, status).await);
-            }
-            Ok(_) => {}
-        }
-        let mut left = bytes;
-        let mut buffer = vec![0; 64 << 10];
-        while left > 0 {
-            let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-            let why = match content.read(&mut buffer[..most]).await {
-                Ok(0) => format!("{during}: the local file ended {left} bytes early"),
-                Err(error) => format!("{during}: the local file cannot be read: {error}"),
-                Ok(n) => {
-                    self.send(&buffer[..n]).await.map_err(|_| self.gone(during))?;
-                    left -= n as u64;
-                    continue;
-                }
-            };
-            // The host waits for bytes that will never come; the end of its input tells it so.
-            self.stdin = None;
-            return Err(Lost::Unusable { why });
-        }
-        self.rest(&mark, said, during).await
-    }
-
-    /// Everything that answers the request of this mark.
-    async fn answer(&mut self, mark: &str, during: &str) -> Result<Reply, Lost> {
-        self.skip_to_begin(mark, during).await?;
-        self.rest(mark, Vec::new(), during).await
-    }
-
-    async fn rest(&mut self, mark: &str, mut out: Vec<u8>, during: &str) -> Result<Reply, Lost> {
-        let end = format!("\n{mark} end ").into_bytes();
-        let (_, extent) = self
-            .until(&[&end], Some(&mut out), REPLY_BYTES)
-            .await
-            .map_err(|_| self.gone(during))?;
-        let status = self.status(during).await?;
-        Ok(self.reply(mark, out, extent, status).await)
-    }
-
-    /// stderr is a stream of its own and may lag behind; it ends with the same mark.
-    async fn reply(&mut self, mark: &str, stdout: Vec<u8>, extent: Extent, status: i32) -> Reply {
-        let end = format!("\n{mark}\n");
-        let complaint = timeout(STDERR_LAG, self.heard.through(&end)).await;
-        let complaint = complaint.unwrap_or_else(|_| self.heard.take());
-        Reply { stdout, extent, status, complaint }
-    }
-
-    async fn skip_to_begin(&mut self, mark: &str, during: &str) -> Result<(), Lost> {
-        let begin = format!("\n{mark} begin\n").into_bytes();
-        self.until(&[&begin], None, 0).await.map(drop).map_err(|_| self.gone(during))
-    }
-
-    async fn status(&mut self, during: &str) -> Result<i32, Lost> {
-        let mut digits = Vec::new();
-        self.until(&[b"\n"], Some(&mut digits), 16).await.map_err(|_| self.gone(during))?;
-        String::from_utf8_lossy(&digits).parse().map_err(|_| Lost::Unusable {
-            why: format!("{during}: the answer of the host ended in a garbled status"),
-        })
-    }
-
-    /// Reads past the first of `patterns` to come; what comes before goes to `sink`, up to `most`
-    /// bytes. Gives the pattern's index. Cancelling loses nothing that was read.
-    async fn until(
-        &mut self,
-        patterns: &[&[u8]],
-        mut sink: Option<&mut Vec<u8>>,
-        most: usize,
-    ) -> io::Result<(usize, Extent)> {
-        let longest = patterns.iter().map(|p| p.len()).max().unwrap_or(0);
-        let mut extent = Extent::Whole;
-        let mut chunk = vec![0; 64 << 10];
-        loop {
-            let found = first_of(&self.pending, patterns);
-            let upto = match found {
-                Some((at, _)) => at,
-                None => self.pending.len().saturating_sub(longest.saturating_sub(1)),
-            };
-            if let Some(sink) = sink.as_deref_mut() {
-                let take = upto.min(most.saturating_sub(sink.len()));
-                sink.extend_from_slice(&self.pending[..take]);
-                if take < upto {
-                    extent = Extent::Cut;
-                }
-            }
-            if let Some((at, which)) = found {
-                self.pending.drain(..at + patterns[which].len());
-                return Ok((which, extent));
-            }
-            self.pending.drain(..upto);
-            match self.stdout.read(&mut chunk).await? {
-                0 => {
-                    if let Some(sink) = sink {
-                        sink.append(&mut self.pending);
-                    }
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                n => self.pending.extend_from_slice(&chunk[..n]),
-            }
-        }
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(stdin) = self.stdin.as_mut() else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        stdin.write_all(bytes).await?;
-        stdin.flush().await
-    }
-
-    /// Refuses a shell that owes an answer: its next bytes could belong to something else.
-    fn begin(&mut self, during: &str) -> Result<(), Lost> {
-        if let Some(busy) = &self.busy {
-            let why = format!("{during}: the shell on the host was given up while {busy}");
-            return Err(Lost::Unusable { why });
-        }
-        self.busy = Some(during.to_owned());
-        // What background processes said between requests belongs to none.
-        self.heard.take();
-        Ok(())
-    }
-
-    fn settle(&mut self, result: Result<Reply, Lost>) -> Result<Reply, Lost> {
-        if result.is_ok() {
-            self.busy = None;
-        }
-        result
-    }
-
-    fn mark(&mut self) -> String {
-        self.requests += 1;
-        format!("{}-{}", self.nonce, self.requests)
-    }
-
-    fn gone(&self, during: &str) -> Lost {
-        Lost::Gone { during: during.to_owned(), said: self.heard.take().trim().to_owned() }
-    }
-
-    async fn close(mut self) {
-        self.stdin = None;
-        let end = async { while self.until(&[b"\n"], None, 0).await.is_ok() {} };
-        let _ = timeout(STDERR_LAG, end).await;
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.listener.abort();
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("requests", &self.requests).field("busy", &self.busy).finish()
-    }
-}
-
-impl Heard {
-    /// All that was heard, fit to be shown.
-    fn text(&self) -> String {
-        printable(&self.lock())
-    }
-
-    fn take(&self) -> String {
-        printable(&std::mem::take(&mut *self.lock()))
-    }
-
-    /// Waits for `end`; takes it and what came before, and gives the latter.
-    async fn through(&self, end: &str) -> String {
-        loop {
-            let news = self.news.notified();
-            {
-                let mut text = self.lock();
-                if let Some((at, _)) = first_of(&text, &[end.as_bytes()]) {
-                    let before = printable(&text[..at]);
-                    text.drain(..at + end.len());
-                    return before;
-                }
-            }
-            news.await;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn listen(mut stderr: Box<dyn AsyncRead + Send + Unpin>, heard: Arc<Heard>) {
-    let mut chunk = vec![0; 8 << 10];
-    while let Ok(n @ 1..) = stderr.read(&mut chunk).await {
-        let mut text = heard.lock();
-        text.extend_from_slice(&chunk[..n]);
-        let excess = text.len().saturating_sub(COMPLAINT_BYTES);
-        text.drain(..excess);
-        drop(text);
-        // A permit is stored, so news between looking and waiting is not missed.
-        heard.news.notify_one();
-    }
-    heard.news.notify_one();
-}
-
-/// What a host tells of itself: `key=value` lines.
-struct Facts(BTreeMap<String, String>);
-
-impl Facts {
-    fn parse(stdout: &[u8]) -> Facts {
-        let text = printable(stdout);
-        let pair = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-        Facts(text.lines().filter_map(pair).collect())
-    }
-
-    fn refusal(&self) -> Result<(), NotEntered> {
-        match (self.0.get("locked"), self.0.get("error")) {
-            (Some(holder), _) => Err(NotEntered::Locked(holder.clone())),
-            (_, Some(error)) => Err(NotEntered::Refused(error.clone())),
-            (None, None) => Ok(()),
-        }
-    }
-
-    fn entered(mut self, reply: Reply) -> Entered {
-        let mut take = |key: &str| self.0.remove(key).unwrap_or_default();
-        let (run, name, log) = (take("last_run"), take("last_action"), take("last_log"));
-        let status = take("last_status").parse().ok();
-        let last = LastAction { run, name, log: PathBuf::from(log), status };
-        Entered {
-            boot_id: take("boot"),
-            uid: take("uid").parse().unwrap_or(u32::MAX),
-            last: Some(last).filter(|last| !last.run.is_empty()),
-            reply,
-        }
-    }
-}
-
-fn frame(function: &str, mark: &str, arguments: &str) -> String {
-    format!("{{\n{function} {mark} {arguments}\n}}\n")
-}
-
-/// Where the first of `patterns` begins, and which it is.
-fn first_of(text: &[u8], patterns: &[&[u8]]) -> Option<(usize, usize)> {
-    let starts = |at: usize| patterns.iter().position(|p| text[at..].starts_with(p));
-    (0..text.len()).find_map(|at| {
-        let worth = patterns.iter().any(|p| p.first() == text.get(at));
-        if worth { starts(at).map(|which| (at, which)) } else { None }
-    })
-}
-
-/// One word for a POSIX shell, whatever it holds.
-fn quote(text: &str) -> Result<String, Lost> {
-    if text.contains('\0') {
-        return Err(Lost::Unusable { why: "a script cannot hold a NUL byte".to_owned() });
-    }
-    Ok(format!("'{}'", text.replace('\'', "'\\''")))
-}
-
-fn word(path: &Path) -> Result<String, Lost> {
-    match path.to_str() {
-        Some(text) if path.is_absolute() => quote(text),
-        _ => Err(Lost::Unusable { why: format!("`{}` is not an absolute path", path.display()) }),
-    }
-}
-
-/// Text as one field of a line of fields.
-fn one_word(text: &str) -> String {
-    let plain = |c: char| if c.is_control() || c.is_whitespace() { '_' } else { c };
-    text.chars().map(plain).collect()
-}
-
-/// 128 bits that nobody can guess, in hex.
-pub(crate) fn nonce() -> Result<String, Unreachable> {
-    use std::io::Read as _;
-    let mut bytes = [0_u8; 16];
-    std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).map_err(
-        |error| Unreachable::new(Cause::Local, format!("/dev/urandom cannot be read: {error}")),
-    )?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 impl From<Lost> for NotEntered {
     fn from(lost: Lost) -> NotEntered {
         NotEntered::Lost(lost)
@@ -845,7 +382,11 @@ impl fmt::Display for Lost {
                 write!(f, "connection lost during {during}; it may still run ({last})")
             }
             Lost::Timeout { during, after } => {
-                write!(f, "no answer within {} s during {during}; it may still run", after.as_secs())
+                write!(
+                    f,
+                    "no answer within {} s during {during}; it may still run",
+                    after.as_secs()
+                )
             }
             Lost::Unusable { why } => f.write_str(why),
         }

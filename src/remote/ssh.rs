@@ -21,7 +21,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::sentence::{Cause, Context, Unreachable, printable, ssh as classify};
-use super::shell::{Become, Opened, Streams, nonce, opening};
+use super::shell::{Become, Opened, Streams, opening};
+use super::wire::nonce;
 use crate::inventory::Ssh;
 
 /// A host that we can open shells on.
@@ -340,7 +341,9 @@ fn arguments(ssh: &Ssh, options: &Options, purpose: Purpose<'_>, log: &Path) -> 
             list.push(escaped(socket));
             list
         }
-        Purpose::Words => ["-v", "-o", "ControlMaster=no", "-S", "none"].map(OsString::from).to_vec(),
+        Purpose::Words => {
+            ["-v", "-o", "ControlMaster=no", "-S", "none"].map(OsString::from).to_vec()
+        }
     };
     list.extend(["-T", "-x"].map(OsString::from));
     let mut pair = |flag: &str, value: OsString| list.extend([OsString::from(flag), value]);
@@ -416,7 +419,8 @@ fn check(ssh: &Ssh) -> Result<(), Unreachable> {
     for word in fields.into_iter().flatten() {
         let odd = |c: char| c.is_whitespace() || c.is_control() || "$`'\"\\;&|<>(){}!".contains(c);
         if word.is_empty() || word.starts_with('-') || word.contains(odd) {
-            let sentence = format!("`{}` cannot be given to ssh; correct it", printable(word.as_bytes()));
+            let sentence =
+                format!("`{}` cannot be given to ssh; correct it", printable(word.as_bytes()));
             return Err(Unreachable::new(Cause::Config, sentence));
         }
     }
@@ -438,7 +442,9 @@ fn check_identity(path: &Path) -> Result<(), Unreachable> {
     let about = match read {
         Ok(about) => about,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return bad(format!("the private key `{shown}` does not exist; correct `identity_file`"));
+            return bad(format!(
+                "the private key `{shown}` does not exist; correct `identity_file`"
+            ));
         }
         Err(error) => return bad(format!("the private key `{shown}` cannot be read: {error}")),
     };
@@ -472,7 +478,8 @@ fn encrypted(key: &str) -> bool {
 
 /// The fingerprint that the changed key's line in known_hosts has: `ED25519 SHA256:…`.
 async fn known_key(said: &str) -> Option<String> {
-    let offending = said.lines().find_map(|line| line.split_once("Offending ")?.1.split_once(" in "));
+    let offending =
+        said.lines().find_map(|line| line.split_once("Offending ")?.1.split_once(" in "));
     let (file, line) = offending?.1.trim().rsplit_once(':')?;
     let number: usize = line.parse().ok()?;
     let text = std::fs::read_to_string(file).ok()?;
@@ -542,7 +549,10 @@ fn directory() -> Result<PathBuf, Unreachable> {
     if !about.is_dir() || about.uid() != me || about.mode() & 0o077 != 0 {
         return Err(Unreachable::new(
             Cause::Local,
-            format!("`{}` must be a directory of yours with mode 0700; move it away", path.display()),
+            format!(
+                "`{}` must be a directory of yours with mode 0700; move it away",
+                path.display()
+            ),
         ));
     }
     Ok(path)
