@@ -2,7 +2,7 @@
 //!
 //! Needs a Docker engine: `tests/assets/engine.sh` makes one answer.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use provision::inventory::HostName;
 use provision::lab::{self, Engine, Twin, TwinHost, TwinSpec};
@@ -55,6 +55,8 @@ async fn check(spec: TwinSpec, twin: Twin) {
     ssh(&twin, "m1", "sudo -n apt-get update -q && sudo -n apt-get install -y -q netcat-openbsd");
     assert_eq!(ssh(&twin, "m1", "command -v nc"), "/usr/bin/nc\n");
 
+    nested_engine_works(&twin, "a1");
+
     // A second `up` finds everything and changes nothing.
     let before = ssh(&twin, "m1", "cut -d' ' -f22 /proc/1/stat");
     let again = lab::up(&spec, &mut |_| ()).await.unwrap();
@@ -71,6 +73,21 @@ async fn check(spec: TwinSpec, twin: Twin) {
     assert!(!refused.status.success(), "an unknown host key was accepted");
 }
 
+/// An agent builds its Spark image and runs executors in an engine of its own.
+fn nested_engine_works(twin: &Twin, host: &str) {
+    ssh(twin, host, "sudo -n apt-get update -q && sudo -n apt-get install -y -q docker.io");
+    let archive = std::fs::File::open(&twin.base_archive).unwrap();
+    let loaded = ssh_command(twin, host, "sudo -n docker load -q").stdin(archive).output().unwrap();
+    let loaded = String::from_utf8_lossy(&loaded.stdout).into_owned();
+    assert_eq!(loaded, "Loaded image: debian:bookworm-slim\n");
+    let build = "printf 'FROM debian:bookworm-slim\nRUN apt-get update && touch /built\n' \
+                 | sudo -n docker build -t built -";
+    ssh(twin, host, build);
+    assert_eq!(ssh(twin, host, "sudo -n docker run --rm -m 64m built ls /built"), "/built\n");
+    let driver = ssh(twin, host, "sudo -n docker info --format '{{.Driver}}'");
+    assert_eq!(driver, "overlay2\n", "images would be copied, not layered");
+}
+
 fn ssh(twin: &Twin, host: &str, command: &str) -> String {
     let output = ssh_raw(twin, host, command);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -79,14 +96,17 @@ fn ssh(twin: &Twin, host: &str, command: &str) -> String {
 }
 
 fn ssh_raw(twin: &Twin, host: &str, command: &str) -> Output {
-    Command::new("ssh")
-        .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
+    ssh_command(twin, host, command).stdin(Stdio::null()).output().unwrap()
+}
+
+fn ssh_command(twin: &Twin, host: &str, command: &str) -> Command {
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
         .args(["-o", "IdentitiesOnly=yes", "-o", "GlobalKnownHostsFile=none", "-i"])
         .arg(&twin.identity)
         .arg("-o")
         .arg(format!("UserKnownHostsFile={}", twin.known_hosts.display()))
         .arg(format!("{}@{}", lab::USER, twin.addresses[&HostName::new(host)]))
-        .arg(command)
-        .output()
-        .unwrap()
+        .arg(command);
+    ssh
 }
