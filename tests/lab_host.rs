@@ -2,6 +2,11 @@
 //!
 //! Needs a Docker engine: `tests/assets/engine.sh` makes one answer.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests, not their helpers"
+)]
+
 use std::process::{Command, Output, Stdio};
 
 use provision::inventory::HostName;
@@ -75,7 +80,11 @@ async fn check(spec: TwinSpec, twin: Twin) {
 
 /// An agent builds its Spark image and runs executors in an engine of its own.
 fn nested_engine_works(twin: &Twin, host: &str) {
-    ssh(twin, host, "sudo -n apt-get update -q && sudo -n apt-get install -y -q docker.io");
+    ssh(
+        twin,
+        host,
+        "sudo -n apt-get update -q && sudo -n apt-get install -y -q --no-install-recommends docker.io",
+    );
     let archive = std::fs::File::open(&twin.base_archive).unwrap();
     let loaded = ssh_command(twin, host, "sudo -n docker load -q").stdin(archive).output().unwrap();
     let loaded = String::from_utf8_lossy(&loaded.stdout).into_owned();

@@ -41,6 +41,9 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     for old in existing.values().filter(|c| c.image != images.host) {
         say(&format!("{} has an older host image: `provision lab reset` renews it", old.host));
     }
+    for old in existing.keys().filter(|name| spec.hosts.iter().all(|host| host.name != **name)) {
+        say(&format!("{old} is no longer in the inventory and stays until `provision lab down`"));
+    }
     let name_servers = network::name_servers();
 
     let mut starting = JoinSet::new();

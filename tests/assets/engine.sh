@@ -45,6 +45,11 @@ install_missing() {
     if answers; then packages=$(missing_packages client); else packages=$(missing_packages); fi
     [ -n "$packages" ] || return 0
     packages=$(echo "$packages" | tr '\n' ' ')
+    # An engine that can pull needs no mmdebstrap: not worth refusing to go on.
+    if [ "$packages" = 'mmdebstrap ' ] && [ "$(id -u)" != 0 ] && answers; then
+        say 'no mmdebstrap here: the twin needs a registry to pull its base from'
+        return 0
+    fi
     command -v apt-get >/dev/null 2>&1 || die "missing: $packages(this machine has no apt-get: install them by its own means)"
     [ "$(id -u)" = 0 ] || die "missing: $packages(installing needs root: sudo apt-get install $packages)"
     say "installing $packages"
