@@ -3,6 +3,7 @@ pub mod apply;
 pub mod event;
 pub mod health;
 pub mod inventory;
+pub mod lab;
 pub mod mesos;
 pub mod observe;
 pub mod plan;

@@ -1,0 +1,335 @@
+//! The twin: the hosts of an inventory as containers on this machine's Docker engine.
+//!
+//! A twin's host is a Debian with systemd, sshd and sudo and nothing else, so that the rest of the
+//! program meets it as it meets any fresh machine: over SSH, with a key and strict host keys. What
+//! exists is read from the engine's labels; a twin has no state file that could disagree with it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+mod container;
+mod docker;
+mod image;
+mod network;
+mod state;
+
+use crate::inventory::{HostName, Inventory, Retired};
+use container::{Container, Ready};
+use docker::{Cgroups, Docker};
+
+/// Makes the twin of `spec`, or what is missing of it: containers that exist are started, not
+/// renewed. Told to `say`: one line per step.
+pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
+    check_names(spec)?;
+    let docker = Docker::connect().await?;
+    warn(&docker, spec, say);
+    let images = image::prepare(&docker, say).await?;
+    let dir = state::cluster_dir(&spec.cluster)?;
+    // Two commands on one twin must not give two hosts one address.
+    let _lock = state::lock(dir.join("lock")).await?;
+    let key = network::key(&dir).await?;
+
+    let existing = container::list(&docker, &spec.cluster).await?;
+    let network = network::ensure(&docker, &spec.cluster).await?;
+    let addresses = allot(spec, &existing, network)?;
+    for old in existing.values().filter(|c| c.image != images.host) {
+        say(&format!("{} has an older host image: `provision lab reset` renews it", old.host));
+    }
+    for old in existing.keys().filter(|name| spec.hosts.iter().all(|host| host.name != **name)) {
+        say(&format!("{old} is no longer in the inventory and stays until `provision lab down`"));
+    }
+    let name_servers = network::name_servers();
+
+    let mut starting = JoinSet::new();
+    let slots = Arc::new(Semaphore::new(container::STARTS_AT_ONCE));
+    for host in &spec.hosts {
+        let want = Container {
+            host: host.name.clone(),
+            address: addresses[&host.name],
+            engine: host.engine,
+            cluster: spec.cluster.clone(),
+            image: images.host.clone(),
+            base_archive: images.base_archive.clone(),
+            state: container::State::Missing,
+        };
+        let have = existing.get(&host.name).cloned();
+        let (docker, key, name_servers) =
+            (docker.clone(), key.public.clone(), name_servers.clone());
+        let slots = Arc::clone(&slots);
+        starting.spawn(async move {
+            let _slot = slots.acquire_owned().await?;
+            container::start(&docker, &want, have.as_ref(), &name_servers).await?;
+            container::wait_ready(&docker, &want, &key).await
+        });
+    }
+    let mut known = Vec::new();
+    while let Some(joined) = starting.join_next().await {
+        let ready: Ready = joined.context("a start was cut off")??;
+        say(&format!("{} is up at {}", ready.host, ready.address));
+        known.push(ready);
+    }
+    network::write_known_hosts(&dir, &known)?;
+    Ok(twin(spec.cluster.clone(), addresses, &dir, images.base_archive))
+}
+
+/// The running twin of a cluster; `None` when there is none or one of its hosts does not run.
+pub async fn find(cluster: &str) -> anyhow::Result<Option<Twin>> {
+    let docker = Docker::connect().await?;
+    let found = container::list(&docker, cluster).await?;
+    let dir = state::cluster_path(cluster)?;
+    let whole = found.values().all(|c| c.state == container::State::Running)
+        && dir.join(network::IDENTITY).exists()
+        && dir.join(network::KNOWN_HOSTS).exists();
+    let Some(base_archive) = found.values().map(|c| c.base_archive.clone()).next() else {
+        return Ok(None);
+    };
+    let addresses = found.into_iter().map(|(host, c)| (host, c.address)).collect();
+    Ok(whole.then(|| twin(cluster.to_owned(), addresses, &dir, base_archive)))
+}
+
+/// Removes the containers with their volumes, the network and the keys of a twin; images stay.
+pub async fn down(cluster: &str, say: &mut Say<'_>) -> anyhow::Result<()> {
+    let docker = Docker::connect().await?;
+    let found = container::list(&docker, cluster).await?;
+    container::remove(&docker, &found).await?;
+    network::remove(&docker, cluster).await?;
+    let dir = state::cluster_path(cluster)?;
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)
+            .with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    say(&format!("removed {} hosts of {cluster}", found.len()));
+    Ok(())
+}
+
+/// Fresh hosts: [`down`], then [`up`], on the images that are there.
+pub async fn reset(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
+    check_names(spec)?;
+    down(&spec.cluster, say).await?;
+    up(spec, say).await
+}
+
+/// What there is of a twin, host by host.
+pub async fn status(cluster: &str) -> anyhow::Result<Vec<HostStatus>> {
+    let docker = Docker::connect().await?;
+    let found = container::list(&docker, cluster).await?;
+    Ok(found
+        .into_values()
+        .map(|c| HostStatus {
+            state: c.state.to_string(),
+            name: c.host,
+            address: c.address,
+            engine: c.engine,
+        })
+        .collect())
+}
+
+/// Who is told what happens, line by line.
+pub type Say<'a> = dyn FnMut(&str) + Send + 'a;
+
+/// Login user of every host; may become root without a password. The same key opens root.
+pub const USER: &str = "ops";
+
+/// A twin as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwinSpec {
+    /// Names the twin: there is one per cluster and engine.
+    pub cluster: String,
+    /// Its hosts.
+    pub hosts: Vec<TwinHost>,
+}
+
+/// One host of a twin as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwinHost {
+    /// Its name in the inventory, and its hostname.
+    pub name: HostName,
+    /// What it must be able to run.
+    pub engine: Engine,
+}
+
+/// Whether a host can run a Docker engine of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// No; the container has few rights.
+    None,
+    /// Yes; the container is as good as root on this machine.
+    Nested,
+}
+
+/// A twin that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// The cluster that it stands for.
+    pub cluster: String,
+    /// Where each host answers, on port 22.
+    pub addresses: BTreeMap<HostName, Ipv4Addr>,
+    /// Private key of [`USER`] and root.
+    pub identity: PathBuf,
+    /// Host keys, read inside the containers and not from the network.
+    pub known_hosts: PathBuf,
+    /// `docker save` of the hosts' base, tagged `debian:bookworm-slim`: what a Spark image is built on
+    /// where no registry answers.
+    pub base_archive: PathBuf,
+}
+
+/// One row of [`status`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostStatus {
+    /// The host.
+    pub name: HostName,
+    /// Its address while it exists.
+    pub address: Ipv4Addr,
+    /// What it was made to run.
+    pub engine: Engine,
+    /// The engine's word: `running`, `exited`, `paused` …
+    pub state: String,
+}
+
+impl TwinSpec {
+    /// The twin of an inventory: all its hosts but those that are gone; agents can run Docker.
+    pub fn of(inventory: &Inventory) -> TwinSpec {
+        let hosts = inventory
+            .hosts
+            .values()
+            .filter(|host| inventory.retired.get(&host.name) != Some(&Retired::Gone))
+            .map(|host| TwinHost {
+                name: host.name.clone(),
+                engine: if host.pool.is_some() { Engine::Nested } else { Engine::None },
+            })
+            .collect();
+        TwinSpec { cluster: inventory.cluster.clone(), hosts }
+    }
+}
+
+fn twin(
+    cluster: String,
+    addresses: BTreeMap<HostName, Ipv4Addr>,
+    dir: &std::path::Path,
+    base_archive: PathBuf,
+) -> Twin {
+    Twin {
+        cluster,
+        addresses,
+        identity: dir.join(network::IDENTITY),
+        known_hosts: dir.join(network::KNOWN_HOSTS),
+        base_archive,
+    }
+}
+
+/// Names become parts of paths, labels and container names.
+fn check_names(spec: &TwinSpec) -> anyhow::Result<()> {
+    let fits = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            && name.len() <= 63
+    };
+    let names = spec.hosts.iter().map(|host| host.name.as_str());
+    for name in names.chain([spec.cluster.as_str()]) {
+        if !fits(name) {
+            bail!(
+                "{name:?} cannot name a container: use at most 63 letters, digits, dots, dashes and underscores"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What whoever starts containers like these has to know, before they start.
+fn warn(docker: &Docker, spec: &TwinSpec, say: &mut Say<'_>) {
+    let nested = spec.hosts.iter().filter(|host| host.engine == Engine::Nested).count();
+    if nested > 0 {
+        say(&format!(
+            "{nested} hosts run their own Docker engine: whoever is root in one is as good as root on this machine"
+        ));
+    }
+    if docker.cgroups == Cgroups::V2 {
+        say(
+            "this machine has pure cgroup v2: no released Mesos can use its docker containerizer in this twin; everything else works",
+        );
+    }
+    network::ensure_inotify(spec.hosts.len(), say);
+}
+
+/// An address for each host: the one it has, else the lowest that is free.
+fn allot(
+    spec: &TwinSpec,
+    existing: &BTreeMap<HostName, Container>,
+    network: network::Prefix,
+) -> anyhow::Result<BTreeMap<HostName, Ipv4Addr>> {
+    let mut free = network.hosts().filter(|a| !existing.values().any(|c| c.address == *a));
+    let mut addresses = BTreeMap::new();
+    for host in &spec.hosts {
+        let address = match existing.get(&host.name) {
+            Some(container) => container.address,
+            None => free.next().with_context(|| {
+                format!("a twin has room for {} hosts", network.hosts().count())
+            })?,
+        };
+        addresses.insert(host.name.clone(), address);
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(names: &[&str]) -> TwinSpec {
+        let host = |name: &&str| TwinHost { name: HostName::new(name), engine: Engine::None };
+        TwinSpec { cluster: "c".into(), hosts: names.iter().map(host).collect() }
+    }
+
+    fn existing(name: &str, address: &str) -> BTreeMap<HostName, Container> {
+        let container = Container {
+            host: HostName::new(name),
+            address: address.parse().unwrap(),
+            engine: Engine::None,
+            cluster: "c".into(),
+            image: "i".into(),
+            base_archive: "b".into(),
+            state: container::State::Running,
+        };
+        BTreeMap::from([(container.host.clone(), container)])
+    }
+
+    #[test]
+    fn a_host_keeps_its_address_and_a_new_one_takes_none_that_is_used() {
+        let network = network::Prefix(10, 213, 4);
+        let have = existing("m2", "10.213.4.10");
+        let got = allot(&spec(&["m1", "m2", "m3"]), &have, network).unwrap();
+        let text: Vec<String> = got.iter().map(|(h, a)| format!("{h}={a}")).collect();
+        assert_eq!(text, ["m1=10.213.4.11", "m2=10.213.4.10", "m3=10.213.4.12"]);
+    }
+
+    #[test]
+    fn a_host_that_left_the_spec_still_holds_its_address() {
+        let have = existing("old", "10.213.4.10");
+        let got = allot(&spec(&["m1"]), &have, network::Prefix(10, 213, 4)).unwrap();
+        assert_eq!(got.values().next().unwrap().to_string(), "10.213.4.11");
+        assert_eq!(got.len(), 1);
+    }
+
+    #[test]
+    fn more_hosts_than_a_network_has_is_an_error() {
+        let names: Vec<String> = (0..300).map(|n| format!("h{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let error = allot(&spec(&names), &BTreeMap::new(), network::Prefix(10, 213, 4));
+        assert!(error.unwrap_err().to_string().contains("room for 245 hosts"));
+    }
+
+    #[test]
+    fn names_that_would_leave_the_state_directory_are_refused() {
+        for bad in ["../x", "", "-v", "a b", ".."] {
+            let spec = TwinSpec { cluster: bad.into(), hosts: vec![] };
+            assert!(check_names(&spec).is_err(), "{bad:?}");
+        }
+        assert!(check_names(&spec(&["m1", "rack-1.m_2"])).is_ok());
+    }
+}
