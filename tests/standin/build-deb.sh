@@ -26,6 +26,7 @@ fi
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
 install -d "$root/DEBIAN" "$root/var/lib/mesos" "$root/var/log/mesos"
 install -D -m 755 "$STANDIN_BINARY" "$root/usr/lib/mesos/mesos-standin"
 printf '%s\n' "$version" >"$root/usr/lib/mesos/standin-version"
@@ -78,4 +79,4 @@ Description: stand-in for Apache Mesos, for tests
 EOF
 
 find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$root" "$out" >/dev/null
+dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "$out" >/dev/null
