@@ -425,6 +425,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_s_contents_are_not_trimmed_and_a_path_stays_one() {
+        let path = std::env::temp_dir().join(format!("standin-flags-{}", std::process::id()));
+        std::fs::write(&path, "2\n").expect("a file for the test");
+        let url = format!("file://{}", path.display());
+        let text = refused(Component::Master, &[&format!("--quorum={url}")]);
+        assert!(text.ends_with(&format!("value '{url}': {CONVERT}")), "{text}");
+        let flags = load(Component::Master, &[&format!("--cluster={url}")]).expect("any text");
+        assert_eq!(flags.text("cluster"), Some("2\n"));
+        std::fs::remove_file(&path).expect("the file was there");
+        let flags = load(Component::Master, &[&format!("--credentials={url}")]).expect("a path");
+        assert_eq!(flags.text("credentials"), path.to_str());
+        let absent = refused(Component::Master, &[&format!("--cluster={url}")]);
+        let file = path.display();
+        assert!(
+            absent.ends_with(&format!("Error reading file '{file}': No such file or directory"))
+        );
+    }
+
+    #[test]
     fn flags_follow_the_version() {
         let at = |version: &str| {
             let words = ["--allocator_recovery_timeout=5mins".to_owned()].into_iter();

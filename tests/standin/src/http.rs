@@ -177,7 +177,9 @@ fn read_request(reader: &mut impl BufRead, writer: &mut impl Write) -> Option<(R
     if header(&headers, "expect").is_some_and(|value| value.starts_with("100")) {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
-    let closes = header(&headers, "connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
+    // HTTP/1.0 ends with the answer; who speaks it waits for that.
+    let closes = words.next() == Some("HTTP/1.0")
+        || header(&headers, "connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
     let keep = if closes { Keep::No } else { Keep::Yes };
     let request = Request {
         method,
@@ -256,6 +258,14 @@ mod tests {
         assert_eq!((request.method.as_str(), request.path.as_str()), ("PUT", "/slave(1)/state"));
         assert_eq!((request.query.as_deref(), request.body.as_slice()), (Some("x=1"), &b"abc"[..]));
         assert_eq!((keep, written.len()), (Keep::Yes, 0));
+    }
+
+    #[test]
+    fn an_old_client_and_one_that_asks_for_it_get_the_end() {
+        for text in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nConnection: Close\r\n\r\n"] {
+            let read = read_request(&mut text.as_bytes(), &mut Vec::new());
+            assert_eq!(read.expect("a request").1, Keep::No, "{text}");
+        }
     }
 
     #[test]

@@ -148,6 +148,14 @@ fn a_cluster_lives_through_its_faults() {
     let refused = ask("PUT", &place, "/weights", "etl=2").expect("an answer");
     assert_eq!(refused.status, 400);
     assert_eq!(get(&place, "/weights").expect("an answer").body, body);
+    let infos = json!([{ "role": "dev", "weight": 1 }]);
+    let update = json!({ "type": "UPDATE_WEIGHTS", "update_weights": { "weight_infos": infos } });
+    assert_eq!(v1(&place, &update), (200, String::new()));
+    let recorded = r#"{"type":"GET_WEIGHTS","get_weights":{"weight_infos":[{"weight":1.0,"role":"dev"},{"weight":2.5,"role":"etl"}]}}"#;
+    assert_eq!(v1(&place, &json!({ "type": "GET_WEIGHTS" })), (200, recorded.to_owned()));
+    let recorded = r#"{"type":"GET_HEALTH","get_health":{"healthy":true}}"#;
+    assert_eq!(v1(&place, &json!({ "type": "GET_HEALTH" })), (200, recorded.to_owned()));
+    let body = r#"[{"role":"dev","weight":1.0},{"role":"etl","weight":2.5}]"#;
 
     // Agents come, and look like recorded ones.
     let mut one = Member::agent(&zookeeper, 21, &["--attributes=rack:r1"]);
@@ -294,6 +302,9 @@ fn maintains(place: &str, agent: &mut Member, id: &str) {
     assert_eq!(post("/maintenance/schedule", &json!({ "windows": [window] })).0, 200);
     let status = get(place, "/maintenance/status").expect("an answer").json();
     assert_eq!(status, json!({ "draining_machines": [{ "id": machine }] }));
+    let drain = json!({ "type": "DRAIN_AGENT", "drain_agent": { "agent_id": { "value": id } } });
+    let text = format!("Agent {id} is part of a maintenance schedule under Machine {ip} ({ip})");
+    assert_eq!(v1(place, &drain), (400, text));
     assert_eq!(post("/machine/down", &list), (200, String::new()));
     assert_eq!(agent.daemon().ended().code(), Some(0), "it is told to shut down");
     agent.start();
