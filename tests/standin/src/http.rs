@@ -95,6 +95,10 @@ impl Response {
         Response { content_type: Some("application/json"), body, ..Response::ok() }
     }
 
+    pub(crate) fn html(page: &str) -> Response {
+        Response { content_type: Some("text/html"), body: page.into(), ..Response::ok() }
+    }
+
     /// Plain text under another status.
     pub(crate) fn text(status: u16, text: &str) -> Response {
         let content_type = Some("text/plain; charset=utf-8");

@@ -63,6 +63,8 @@ fn answer(master: &Master, request: &Request) -> Response {
     let path = path.strip_prefix("/master").unwrap_or(path).trim_start_matches('/');
     // What every master answers itself.
     match path {
+        // Where /redirect leads to; the real one's web interface.
+        "" => return Response::html("<!DOCTYPE html><title>Mesos stand-in</title>see /state\n"),
         "health" => return Response::ok(),
         "version" => return Response::json(&views::version()),
         "flags" => return Response::json(&json!({ "flags": master.flags.to_json() })),

@@ -127,6 +127,7 @@ fn a_cluster_lives_through_its_faults() {
     let first = leader(&masters);
     assert_eq!(masters[first].metric("registrar/log/recovered"), Some(1.0));
     let place = masters[first].place.clone();
+    assert_eq!(get(&place, "/").expect("an answer").status, 200);
 
     // The others send everybody there.
     for other in (0..3).filter(|&other| other != first) {
