@@ -1,0 +1,82 @@
+#!/bin/sh
+# Builds the stand-in package: build-deb.sh OUT.deb
+#
+# Environment:
+#   STANDIN_VERSION    the package's version (default 1.11.0+standin); the part before + is the Mesos
+#                      that the daemons claim to be and whose flags they know
+#   STANDIN_BINARY     a binary that is built already
+#   SOURCE_DATE_EPOCH  the time of every file in it (default 0): equal inputs, equal bytes
+set -eu
+
+if [ $# -ne 1 ]; then
+  echo "usage: build-deb.sh OUT.deb" >&2
+  exit 2
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1
+version=${STANDIN_VERSION:-1.11.0+standin}
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}"
+umask 022
+
+if [ -z "${STANDIN_BINARY:-}" ]; then
+  cargo build --release --locked --quiet --manifest-path "$here/Cargo.toml" \
+    --target-dir "$here/target"
+  STANDIN_BINARY=$here/target/release/mesos-standin
+fi
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
+install -d "$root/DEBIAN" "$root/var/lib/mesos" "$root/var/log/mesos"
+install -D -m 755 "$STANDIN_BINARY" "$root/usr/lib/mesos/mesos-standin"
+printf '%s\n' "$version" >"$root/usr/lib/mesos/standin-version"
+install -d "$root/usr/sbin"
+for name in mesos-master mesos-agent; do
+  ln -s ../lib/mesos/mesos-standin "$root/usr/sbin/$name"
+done
+ln -s mesos-agent "$root/usr/sbin/mesos-slave"
+install -D -m 755 "$here/deb/mesos-init-wrapper" "$root/usr/bin/mesos-init-wrapper"
+for unit in mesos-master mesos-slave; do
+  install -D -m 644 "$here/deb/units/$unit.service" "$root/lib/systemd/system/$unit.service"
+done
+
+# put PATH: a configuration file with what comes on standard input
+put() {
+  mkdir -p "$root$(dirname "$1")"
+  cat >"$root$1"
+  echo "$1" >>"$root/DEBIAN/conffiles"
+}
+put /etc/default/mesos <<'EOF'
+LOGS=/var/log/mesos
+ULIMIT="-n 8192"
+EOF
+put /etc/default/mesos-master <<'EOF'
+PORT=5050
+ZK=`cat /etc/mesos/zk`
+EOF
+put /etc/default/mesos-slave <<'EOF'
+MASTER=`cat /etc/mesos/zk`
+EOF
+echo zk://localhost:2181/mesos | put /etc/mesos/zk
+echo /var/lib/mesos | put /etc/mesos-master/work_dir
+echo 1 | put /etc/mesos-master/quorum
+echo /var/lib/mesos | put /etc/mesos-slave/work_dir
+
+for script in postinst prerm postrm; do
+  install -m 755 "$here/deb/$script" "$root/DEBIAN/$script"
+done
+cat >"$root/DEBIAN/control" <<EOF
+Package: mesos
+Version: $version
+Architecture: $(dpkg --print-architecture)
+Maintainer: provision's tests <noreply@invalid>
+Depends: libc6, bash
+Section: misc
+Priority: extra
+Description: stand-in for Apache Mesos, for tests
+ Daemons that behave towards an installer like those of Apache Mesos: flags, election,
+ endpoints. They run no task, and no libmesos is in this package.
+EOF
+
+find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "$out" >/dev/null

@@ -1,0 +1,175 @@
+//! What the tests share: daemons under their real names, and questions to them.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+/// A directory of one test, removed with it.
+#[derive(Debug)]
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Scratch {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("standin-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a directory for the test");
+        Scratch(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file, making its directory.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        let parent = path.parent().expect("a file has a directory");
+        std::fs::create_dir_all(parent).expect("a directory for the file");
+        std::fs::write(&path, text).expect("a file for the test");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is only untidy.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A daemon that ends with the test; what it says goes to a file.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub(crate) fn start(name: &str, log: &Path, arguments: &[String]) -> Daemon {
+        let file = std::fs::File::options().create(true).append(true).open(log);
+        let file = file.expect("a log file");
+        let child = command(name)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("the daemon starts");
+        Daemon { child, log: log.to_owned() }
+    }
+
+    pub(crate) fn of(child: Child, log: &Path) -> Daemon {
+        Daemon { child, log: log.to_owned() }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// kill -9, by the process' own handle.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let log = self.log.clone();
+        wait_for(&format!("the end of {}", log.display()), || {
+            self.child.try_wait().expect("the process can be asked")
+        })
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the process can be asked").is_none()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            note(&format!("--- {}\n{}", self.log.display(), self.log()));
+        }
+    }
+}
+
+/// Tells a reader of the tests' output, be it captured or not.
+pub(crate) fn note(text: &str) {
+    // Nowhere is left to tell that standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The binary under one of its names, with no flags from the environment of the tests.
+pub(crate) fn command(name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-standin"));
+    command.arg0(format!("/usr/sbin/{name}"));
+    for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("MESOS_")) {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Polls until there is an answer; two minutes are far more than any of them needs.
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A port that is free on this address now.
+pub(crate) fn free_port(ip: &str) -> u16 {
+    let listener = TcpListener::bind((ip, 0)).expect("a loopback address");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// An answer: status, headers as text, body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix("Location: "))
+    }
+}
+
+/// Asks; `None` when nobody listens.
+pub(crate) fn ask(method: &str, place: &str, path: &str, body: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(place).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head: head.replace('\r', ""), body: body.to_owned() })
+}
+
+pub(crate) fn get(place: &str, path: &str) -> Option<Answer> {
+    ask("GET", place, path, "")
+}
