@@ -1,5 +1,7 @@
 //! `provision`: from an inventory to a running Apache Spark on Mesos cluster.
 pub mod apply;
+pub mod cli;
+pub mod commands;
 pub mod event;
 pub mod health;
 pub mod inventory;
@@ -16,3 +18,4 @@ pub mod simulate;
 pub mod smoke;
 pub mod tasks;
 pub mod template;
+pub mod ui;

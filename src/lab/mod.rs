@@ -14,10 +14,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 mod container;
+
 mod docker;
 mod image;
 mod network;
+mod overlay;
 mod state;
+
+pub use overlay::overlay;
 
 use crate::inventory::{HostName, Inventory, Retired};
 use container::{Container, Ready};

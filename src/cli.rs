@@ -1,0 +1,91 @@
+//! The command line: the tree of commands and what they share.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// From an inventory to a running, proven Spark-on-Mesos cluster.
+#[derive(Debug, Parser)]
+#[command(name = "provision", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done or nothing to do · 1 usage, inventory or preflight finding, nothing was changed · \
+2 changes pending (plan --detailed-exitcode) · 3 an action or gate failed · 4 hosts unreachable or blocked, none failed · \
+5 converged, smoke test failed · 75 another run holds a lock · 129/130/143 interrupted";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report every problem of an inventory; touches no host
+    Check(commands::check::Args),
+    /// Show what would change and why; changes nothing
+    Plan(commands::plan::Args),
+    /// Make the hosts as the inventory says, and prove it
+    Apply(commands::apply::Args),
+    /// Show how the cluster is: ensemble, leader, agents, roles, images, versions
+    Status(commands::status::Args),
+    /// The twin: the inventory's hosts as containers on this machine
+    Lab(commands::lab::Args),
+}
+
+/// Which inventory, and how it is read.
+#[derive(Debug, Clone, Args)]
+pub struct Source {
+    /// The inventory; `-` reads standard input
+    #[arg(value_name = "INVENTORY", env = "PROVISION_INVENTORY", default_value = "inventory.yaml")]
+    pub inventory: PathBuf,
+    /// Override one value: `path.to.key=value`; a bare name sets a variable
+    #[arg(short = 'e', long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<String>,
+    /// Use the twin's containers instead of the real hosts
+    #[arg(long)]
+    pub lab: bool,
+}
+
+/// How hosts are reached.
+#[derive(Debug, Clone, Args)]
+pub struct Reach {
+    /// Login user, over the inventory's
+    #[arg(short = 'u', long, env = "PROVISION_USER")]
+    pub user: Option<String>,
+    /// Private key file, over the inventory's
+    #[arg(long, value_name = "FILE")]
+    pub private_key: Option<PathBuf>,
+    /// Ask for sudo's password
+    #[arg(short = 'K', long)]
+    pub ask_become_pass: bool,
+    /// Read sudo's password from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "ask_become_pass")]
+    pub become_password_file: Option<PathBuf>,
+    /// Accept and remember keys of hosts that are not known yet; changed keys are refused always
+    #[arg(long)]
+    pub accept_new_host_keys: bool,
+}
+
+/// What may be changed.
+#[derive(Debug, Clone, Args)]
+pub struct Limits {
+    /// Change only these hosts: names, globs, `@pool`, `!` to exclude, comma separated
+    #[arg(short = 'l', long, value_name = "HOSTS")]
+    pub limit: Option<String>,
+    /// Change only these tasks, comma separated
+    #[arg(short = 't', long, value_name = "TASKS", value_delimiter = ',')]
+    pub tasks: Vec<String>,
+}
+
+/// How results are shown.
+#[derive(Debug, Clone, Args)]
+pub struct Output {
+    /// Machine-readable output on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Say more
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
+}

@@ -1,0 +1,110 @@
+//! `provision lab`: the twin.
+
+use crate::cli::Source;
+use crate::inventory::load::{Lab, Request, load};
+use crate::lab::{self, TwinSpec};
+use crate::report::exit;
+use crate::ui::line;
+
+/// Arguments of `lab`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: LabCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LabCommand {
+    /// Start one container per host of the inventory
+    Up(Which),
+    /// Remove them
+    Down(Which),
+    /// Show them
+    Status(Which),
+    /// Make them anew, as bare as at the beginning
+    Reset(Which),
+    /// Open a shell on one of them
+    Ssh(Ssh),
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    #[command(flatten)]
+    source: Source,
+}
+
+#[derive(Debug, clap::Args)]
+struct Ssh {
+    /// The host
+    host: String,
+    #[command(flatten)]
+    source: Source,
+    /// A command instead of a shell
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+/// Runs it.
+pub async fn run(args: &Args) -> anyhow::Result<u8> {
+    let source = match &args.command {
+        LabCommand::Up(it) | LabCommand::Down(it) | LabCommand::Status(it) | LabCommand::Reset(it) => {
+            &it.source
+        }
+        LabCommand::Ssh(it) => &it.source,
+    };
+    let request = Request {
+        path: Some(source.inventory.clone()),
+        sets: source.sets.clone(),
+        lab: Lab::Yes,
+    };
+    let inventory = match load(&request) {
+        Ok(loaded) => loaded.inventory,
+        Err(refused) => {
+            super::session::print_problems(&refused.problems, &refused.text);
+            return Ok(exit::USAGE);
+        }
+    };
+    let spec = TwinSpec::of(&inventory);
+    let mut say = |text: &str| line(std::io::stderr().lock(), text);
+    match &args.command {
+        LabCommand::Up(_) | LabCommand::Reset(_) => {
+            let twin = if matches!(args.command, LabCommand::Reset(_)) {
+                lab::reset(&spec, &mut say).await?
+            } else {
+                lab::up(&spec, &mut say).await?
+            };
+            for (host, address) in &twin.addresses {
+                line(std::io::stdout().lock(), &format!("{host:<12} {address}"));
+            }
+        }
+        LabCommand::Down(_) => lab::down(&inventory.cluster, &mut say).await?,
+        LabCommand::Status(_) => {
+            for row in lab::status(&inventory.cluster).await? {
+                line(
+                    std::io::stdout().lock(),
+                    &format!("{:<12} {:<15} {}", row.name, row.address.to_string(), row.state),
+                );
+            }
+        }
+        LabCommand::Ssh(it) => {
+            let Some(twin) = lab::find(&inventory.cluster).await? else {
+                anyhow::bail!("no twin of `{}` runs here", inventory.cluster);
+            };
+            let host = crate::inventory::HostName::new(&it.host);
+            let Some(address) = twin.addresses.get(&host) else {
+                anyhow::bail!("the twin has no host {host}");
+            };
+            let status = std::process::Command::new(which::which("ssh")?)
+                .args(["-F", "/dev/null", "-i"])
+                .arg(&twin.identity)
+                .arg("-o")
+                .arg(format!("UserKnownHostsFile={}", twin.known_hosts.display()))
+                .arg(format!("root@{address}"))
+                .arg("--")
+                .args(&it.command)
+                .status()?;
+            return Ok(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1));
+        }
+    }
+    Ok(exit::OK)
+}

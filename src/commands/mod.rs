@@ -1,0 +1,8 @@
+//! One file per command: its arguments and its run.
+
+pub mod apply;
+pub mod check;
+pub mod lab;
+pub mod plan;
+pub mod session;
+pub mod status;

@@ -1,0 +1,149 @@
+//! `provision plan`: what would change and why. It holds the key that looks, and no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::cli::{Limits, Output, Reach, Source};
+use crate::commands::session::{recorder, run_id, sink, start};
+use crate::event::{Event, Sink as _};
+use crate::inventory::HostName;
+use crate::observe;
+use crate::plan::{Observed, Plan, plan, text};
+use crate::preflight;
+use crate::remote::Ask;
+use crate::remote::fleet::look;
+use crate::report::exit;
+use crate::script::Sections;
+use crate::ui::{Recorder, line};
+
+/// Arguments of `plan`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Exit with 2 when changes are pending
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+/// Runs it.
+pub async fn run(args: &Args) -> anyhow::Result<u8> {
+    let mut session = match start(&args.source, Some(&args.reach)).await? {
+        Ok(session) => session,
+        Err(quit) => return Ok(quit.0),
+    };
+    let scope = match session.scope(&args.limits) {
+        Ok(scope) => scope,
+        Err(why) => {
+            line(std::io::stderr().lock(), &format!("error: {why}"));
+            return Ok(exit::USAGE);
+        }
+    };
+    let run = run_id();
+    let recorder = recorder(&run, &args.output);
+    recorder.emit(Event::RunStarted {
+        command: "plan".to_owned(),
+        cluster: session.inventory.cluster.clone(),
+        inventory: session.inventory.digest.clone(),
+        hosts: session.inventory.hosts.len(),
+    });
+    let opening = session.opening(&args.reach, &run)?;
+    let probes = observe::probes(&session.inventory, &session.desired);
+    let opened = look(&opening, &probes, &sink(&recorder)).await;
+    let fleet = Arc::new(opened.fleet);
+    let observed = session.observed(opened.answers)?;
+    let plan = plan(&session.inventory, &session.desired, &observed, &scope);
+    announce(&recorder, &observed, &plan);
+    let found = if plan.is_empty() {
+        Vec::new()
+    } else {
+        let answers = preflight_all(&fleet, &plan).await;
+        preflight::check(&session.inventory, &plan, &observed, &answers)
+    };
+    if let Some(fleet) = Arc::into_inner(fleet) {
+        fleet.close().await;
+    }
+    for (host, problem) in found {
+        recorder.emit(Event::Problem { problem, host });
+    }
+    for (host, what) in &opened.interrupted {
+        line(std::io::stderr().lock(), &format!("{host}: interrupted earlier: {what}"));
+    }
+    let code = if !plan.is_empty() && args.detailed_exitcode {
+        exit::PENDING
+    } else if !plan.unreachable.is_empty() || !plan.blocked.is_empty() {
+        exit::UNREACHABLE
+    } else {
+        exit::OK
+    };
+    if args.output.json {
+        emit_end(&recorder, &plan, code);
+    } else {
+        line(std::io::stdout().lock(), text::plan(&plan).trim_end());
+    }
+    Ok(code)
+}
+
+/// Says what was seen and planned, as events.
+pub(crate) fn announce(recorder: &Recorder, observed: &Observed, plan: &Plan) {
+    let mut gaps: BTreeMap<&HostName, usize> = BTreeMap::new();
+    for (host, _) in plan.actions() {
+        *gaps.entry(host).or_default() += 1;
+    }
+    for (host, _) in observed.answered() {
+        recorder.emit(Event::Observed {
+            host: host.clone(),
+            seconds: recorder.seconds(),
+            gaps: gaps.get(host).copied().unwrap_or(0),
+        });
+    }
+    recorder.emit(Event::Planned {
+        actions: plan.changes(),
+        hosts: plan.hosts().len(),
+        blocked: plan.blocked.len(),
+        unreachable: plan.unreachable.len(),
+    });
+}
+
+fn emit_end(recorder: &Recorder, plan: &Plan, code: u8) {
+    recorder.emit(Event::RunEnded {
+        changed: 0,
+        failed: 0,
+        skipped: 0,
+        unreachable: plan.unreachable.len(),
+        blocked: plan.blocked.len(),
+        exit: code,
+        seconds: recorder.seconds(),
+    });
+}
+
+/// Puts the preflight question to every host that is to be changed, all at once.
+pub(crate) async fn preflight_all<Hosts: Ask>(
+    hosts: &Arc<Hosts>,
+    plan: &Plan,
+) -> BTreeMap<HostName, Sections> {
+    let mut tasks = JoinSet::new();
+    for host in plan.hosts() {
+        let (hosts, host) = (Arc::clone(hosts), host.clone());
+        tasks.spawn(async move {
+            let answer = hosts.ask(&host, &preflight::probe(), Duration::from_secs(30)).await;
+            (host, answer)
+        });
+    }
+    let mut answers = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        if let Ok((host, Ok(sections))) = joined {
+            answers.insert(host, sections);
+        }
+    }
+    answers
+}

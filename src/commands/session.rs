@@ -1,0 +1,299 @@
+//! What every command that reads an inventory or reaches hosts begins with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, IsTerminal};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+
+use crate::cli::{Limits, Output, Reach, Source};
+use crate::event::Sink;
+use crate::health::leaders_agents;
+use crate::inventory::load::{Lab, Request, load};
+use crate::inventory::select::select;
+use crate::inventory::show::{Style, show};
+use crate::inventory::{HostName, Inventory, Problem, SecretRef, Severity};
+use crate::lab;
+use crate::mesos::live::AgentInfo;
+use crate::observe;
+use crate::plan::{Observed, Scope};
+use crate::remote::fleet::{Opening, Secrets};
+use crate::remote::ssh::{Options, UnknownKeys};
+use crate::report::exit;
+use crate::resource::Resource;
+use crate::script::{Sections, Step};
+use crate::tasks::{Desired, Task, World, desire};
+use crate::template::Templates;
+use crate::ui::json::Json;
+use crate::ui::plain::{Plain, Verbosity};
+use crate::ui::{Recorder, Render, line, rfc3339};
+
+/// An inventory, loaded and bent towards the twin where that is meant, and what is built from it.
+#[derive(Debug)]
+pub struct Session {
+    /// What the user asked for.
+    pub inventory: Inventory,
+    /// Templates, the user's over ours.
+    pub templates: Templates,
+    /// What should be true, as far as it can be said without asking anybody.
+    pub desired: Desired,
+}
+
+/// Why a command ends early: what it said is said already.
+#[derive(Debug)]
+pub struct Quit(pub u8);
+
+/// Loads an inventory, printing every problem. Errors end the command with 1.
+pub async fn start(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Result<Session, Quit>> {
+    let request = Request {
+        path: Some(source.inventory.clone()),
+        sets: source.sets.clone(),
+        lab: if source.lab { Lab::Yes } else { Lab::No },
+    };
+    let loaded = match load(&request) {
+        Ok(loaded) => loaded,
+        Err(refused) => {
+            print_problems(&refused.problems, &refused.text);
+            return Ok(Err(Quit(exit::USAGE)));
+        }
+    };
+    print_problems(&loaded.warnings, &loaded.text);
+    let mut inventory = loaded.inventory;
+    if source.lab {
+        let twin = lab::find(&inventory.cluster).await?.with_context(|| {
+            format!("no twin of `{}` runs here; start it with `provision lab up`", inventory.cluster)
+        })?;
+        for note in lab::overlay(&mut inventory, &twin)? {
+            line(std::io::stderr().lock(), &format!("twin: {note}"));
+        }
+    }
+    if let Some(reach) = reach {
+        for host in inventory.hosts.values_mut() {
+            if let Some(user) = &reach.user {
+                host.ssh.user = Some(user.clone());
+            }
+            if let Some(key) = &reach.private_key {
+                host.ssh.identity_file = Some(key.clone());
+            }
+        }
+    }
+    let templates = match Templates::new(&overrides(&source.inventory)?) {
+        Ok(templates) => templates,
+        Err(why) => return Ok(Err(refuse(&why))),
+    };
+    let world = World { inventory: &inventory, templates: &templates, live: None };
+    match desire(&world) {
+        Ok(desired) => Ok(Ok(Session { inventory, templates, desired })),
+        Err(why) => Ok(Err(refuse(&why))),
+    }
+}
+
+fn refuse(why: &str) -> Quit {
+    line(std::io::stderr().lock(), &format!("error: {why}"));
+    Quit(exit::USAGE)
+}
+
+/// `templates/` beside the inventory: `name.tera` → text.
+fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let root = inventory.parent().unwrap_or(Path::new("")).join("templates");
+    let mut found = BTreeMap::new();
+    // Ours are embedded; beside our own example inventories there is none.
+    if inventory == Path::new("-") || !root.is_dir() {
+        return Ok(found);
+    }
+    for task in std::fs::read_dir(&root)? {
+        let task = task?.path();
+        if !task.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(&task)? {
+            let file = file?.path();
+            let name = file
+                .strip_prefix(&root)
+                .ok()
+                .and_then(|path| path.to_str())
+                .and_then(|path| path.strip_suffix(".tera"));
+            if let Some(name) = name {
+                let text = std::fs::read_to_string(&file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                found.insert(name.to_owned(), text);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Prints problems as snippets where people read, as lines elsewhere.
+pub fn print_problems(problems: &[Problem], text: &str) {
+    let style = if std::io::stderr().is_terminal() { Style::Styled } else { Style::Plain };
+    for problem in problems {
+        line(std::io::stderr().lock(), show(problem, text, style).trim_end());
+    }
+}
+
+impl Session {
+    /// What may be changed; an error when a name matches nothing.
+    pub fn scope(&self, limits: &Limits) -> Result<Scope, String> {
+        let hosts: Option<BTreeSet<HostName>> = match &limits.limit {
+            None => None,
+            Some(text) => Some(select(&self.inventory, text)?),
+        };
+        let mut tasks = BTreeSet::new();
+        for name in &limits.tasks {
+            let task = Task::parse(name).ok_or_else(|| {
+                let all: Vec<&str> = crate::tasks::ALL.iter().map(|task| task.name()).collect();
+                format!("there is no task `{name}`; tasks are {}", all.join(", "))
+            })?;
+            tasks.insert(task);
+        }
+        let tasks = (!tasks.is_empty()).then_some(tasks);
+        Ok(Scope { hosts, tasks })
+    }
+
+    /// How all hosts are opened; hosts that are gone are not.
+    pub fn opening(&self, reach: &Reach, run: &str) -> anyhow::Result<Opening> {
+        let keys =
+            if reach.accept_new_host_keys { UnknownKeys::Accept } else { UnknownKeys::Refuse };
+        let options = Options::new(keys).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let gone = |host: &HostName| {
+            self.inventory.retired.get(host) == Some(&crate::inventory::Retired::Gone)
+        };
+        let hosts = self
+            .inventory
+            .hosts
+            .iter()
+            .filter(|(name, _)| !gone(name))
+            .map(|(name, host)| (name.clone(), host.ssh.clone()))
+            .collect();
+        Ok(Opening {
+            hosts,
+            options,
+            password: password(reach)?,
+            run: run.to_owned(),
+            by: std::env::var("SUDO_USER")
+                .or_else(|_| std::env::var("USER"))
+                .unwrap_or_else(|_| "unknown".to_owned()),
+            from: std::fs::read_to_string("/etc/hostname")
+                .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
+        })
+    }
+
+    /// What was seen, and what should be true now that the live agents are known.
+    pub fn observed(
+        &mut self,
+        answers: BTreeMap<HostName, Result<Sections, String>>,
+    ) -> anyhow::Result<Observed> {
+        let first = observe::observed(&self.inventory, &self.desired, answers.clone());
+        let live: Option<BTreeMap<String, AgentInfo>> =
+            leaders_agents(&self.inventory, &first.replies())
+                .map(|all| all.into_iter().map(|(at, listed)| (at, listed.info)).collect());
+        if live.is_none() {
+            return Ok(first);
+        }
+        let world =
+            World { inventory: &self.inventory, templates: &self.templates, live: live.as_ref() };
+        self.desired = desire(&world).map_err(|why| anyhow::anyhow!("{why}"))?;
+        Ok(observe::observed(&self.inventory, &self.desired, answers))
+    }
+
+    /// Looks up every secret that the desired state mentions.
+    pub fn secrets(&self) -> anyhow::Result<Secrets> {
+        let mut wanted: BTreeSet<SecretRef> = BTreeSet::new();
+        for wishes in self.desired.tasks.values().flat_map(BTreeMap::values).flatten() {
+            if let Resource::File(file) = &wishes.resource {
+                for step in file.fix() {
+                    if let Step::Run(fix) = step {
+                        wanted.extend(fix.secrets().iter().cloned());
+                    }
+                }
+            }
+        }
+        let mut values = BTreeMap::new();
+        for secret in wanted {
+            let value = reveal(&secret)?;
+            values.insert(secret, value);
+        }
+        Ok(Secrets::new(values))
+    }
+}
+
+fn reveal(secret: &SecretRef) -> anyhow::Result<String> {
+    let value = match secret {
+        SecretRef::Env(name) => std::env::var(name)
+            .map_err(|_| anyhow::anyhow!("the secret's environment variable {name} is not set"))?,
+        SecretRef::File(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("the secret's file {} cannot be read", path.display()))?,
+        SecretRef::Command(command) => {
+            let output = std::process::Command::new("sh")
+                .args(["-c", command])
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .output()
+                .context("the secret's command cannot be run")?;
+            anyhow::ensure!(output.status.success(), "the secret's command failed");
+            String::from_utf8(output.stdout).context("the secret's command gave no text")?
+        }
+        SecretRef::Prompt => rpassword::prompt_password("Secret: ")
+            .context("the secret cannot be asked for without a terminal")?,
+    };
+    let value = value.strip_suffix('\n').unwrap_or(&value).to_owned();
+    anyhow::ensure!(!value.is_empty(), "a secret is empty");
+    Ok(value)
+}
+
+fn password(reach: &Reach) -> anyhow::Result<Option<String>> {
+    if let Some(path) = &reach.become_password_file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        return Ok(text.lines().next().map(str::to_owned));
+    }
+    if reach.ask_become_pass {
+        let password = rpassword::prompt_password("sudo password: ")
+            .context("sudo's password cannot be asked for without a terminal")?;
+        return Ok(Some(password));
+    }
+    Ok(None)
+}
+
+/// A new run's id: its time, and enough of the clock's fine digits to tell two runs apart.
+pub fn run_id() -> String {
+    let now = SystemTime::now();
+    let nanos = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let time: String = rfc3339(now).chars().filter(char::is_ascii_alphanumeric).take(15).collect();
+    format!("{time}Z-{:05x}", nanos >> 10 & 0xf_ffff)
+}
+
+/// The recorder of a run, drawing as asked.
+pub fn recorder(run: &str, output: &Output) -> Arc<Recorder> {
+    let verbose = if output.verbose { Verbosity::Verbose } else { Verbosity::Normal };
+    let renderers: Vec<Box<dyn Render>> = if output.json {
+        vec![Box::new(Json)]
+    } else {
+        vec![Box::new(Plain { verbose })]
+    };
+    Arc::new(Recorder::new(run, renderers))
+}
+
+/// As a sink.
+pub fn sink(recorder: &Arc<Recorder>) -> Arc<dyn Sink> {
+    Arc::clone(recorder) as Arc<dyn Sink>
+}
+
+/// Asks for `yes`; without a terminal it says which flag is missing.
+pub fn confirm(question: &str) -> Result<bool, String> {
+    if !std::io::stdin().is_terminal() {
+        return Err("there is no terminal to ask on; say --yes".to_owned());
+    }
+    line(std::io::stderr().lock(), &format!("{question}\n  Only `yes` is accepted."));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(|error| error.to_string())?;
+    Ok(answer.trim() == "yes")
+}
+
+/// Prints preflight findings; whether any is an error.
+pub fn has_errors(found: &[(Option<HostName>, Problem)]) -> bool {
+    found.iter().any(|(_, problem)| problem.severity == Severity::Error)
+}

@@ -1,0 +1,102 @@
+//! The user's inventory, bent towards its twin: where hosts are, how they are reached, and what
+//! containers cannot do. Everything else stays as the user wrote it.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+
+use anyhow::Context;
+use sha2::{Digest as _, Sha256};
+
+use super::Twin;
+use crate::inventory::{Digest, Fetch, Inventory, SecretRef, Source, Ssh, SparkImage};
+use crate::mesos::flags::{Component, find};
+
+/// Points an inventory at its twin. Returns what was changed beside addresses, for people.
+///
+/// # Errors
+/// When the twin lacks a host of the inventory, or its base image cannot be read.
+pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let names: Vec<_> = inventory.hosts.keys().cloned().collect();
+    for name in names {
+        let Some(address) = twin.addresses.get(&name) else {
+            if inventory.retired.contains_key(&name) {
+                continue;
+            }
+            anyhow::bail!("the twin has no host {name}; run `provision lab up` for this inventory");
+        };
+        inventory.override_address(&name, IpAddr::V4(*address));
+        if let Some(host) = inventory.hosts.get_mut(&name) {
+            host.ssh = Ssh {
+                host: address.to_string(),
+                user: Some(super::USER.to_owned()),
+                port: Some(22),
+                identity_file: Some(twin.identity.clone()),
+                proxy_jump: None,
+                known_hosts: Some(twin.known_hosts.clone()),
+                // The user's own ssh_config is about other machines.
+                config_file: Some("/dev/null".into()),
+                connect_timeout: host.ssh.connect_timeout,
+                become_root: true,
+            };
+        }
+    }
+    let version = inventory.mesos.version.clone();
+    // Mesos' own slice and the freezer cgroup belong to this machine, not to a container on it.
+    let bent = [("systemd_enable_support", "false"), ("launcher", "posix")];
+    let bent = bent.map(|(name, value)| {
+        (name, value, find(Component::Agent, name).is_some_and(|flag| flag.exists_in(&version)))
+    });
+    for agent in inventory.mesos.pools.values_mut().flat_map(|pool| pool.agents.values_mut()) {
+        for (name, value, _) in bent.iter().filter(|(_, _, exists)| *exists) {
+            agent.flags.insert((*name).to_owned(), (*value).to_owned());
+        }
+        // The cgroup isolators need the hierarchy that the posix launcher does without.
+        if agent.flags.get("isolation").is_some_and(|isolation| isolation.contains("cgroups/")) {
+            agent.flags.remove("isolation");
+        }
+    }
+    notes.push("agents run with launcher=posix and systemd_enable_support=false".to_owned());
+    for credential in
+        [&mut inventory.mesos.credentials.agent, &mut inventory.mesos.credentials.framework]
+            .into_iter()
+            .flatten()
+    {
+        credential.secret =
+            SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
+    }
+    if let Some(SparkImage::Build { base, .. }) = inventory.spark.as_mut().map(|s| &mut s.image) {
+        if base != BASE_TAG {
+            notes.push(format!("the Spark image is built on {BASE_TAG} instead of {base}"));
+            BASE_TAG.clone_into(base);
+        }
+        let digest = Digest::Sha256(sha256(&twin.base_archive)?);
+        let source = Source::Path(twin.base_archive.clone());
+        if !inventory.docker.images.iter().any(|image| image.digest == digest) {
+            inventory.docker.images.push(Fetch { source, digest });
+        }
+    }
+    Ok(notes)
+}
+
+/// The tag of the base archive.
+const BASE_TAG: &str = "debian:bookworm-slim";
+
+fn sha256(path: &std::path::Path) -> anyhow::Result<String> {
+    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buffer[..n]);
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        hex.push_str(&format!("{byte:02x}"));
+    }
+    Ok(hex)
+}

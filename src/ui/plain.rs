@@ -1,0 +1,108 @@
+//! Plain lines on standard error, for logs and for terminals without tricks.
+
+use super::{Render, line};
+use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
+
+/// Prints one line for whatever a person wants to know.
+#[derive(Debug, Default)]
+pub struct Plain {
+    /// Says more: connections, starts of actions.
+    pub verbose: Verbosity,
+}
+
+/// How much is said.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// What changes and what goes wrong.
+    #[default]
+    Normal,
+    /// Every event.
+    Verbose,
+}
+
+impl Render for Plain {
+    fn draw(&mut self, event: &Stamped) {
+        for text in lines(&event.event, self.verbose) {
+            line(std::io::stderr().lock(), &text);
+        }
+    }
+}
+
+/// An event in words; nothing for what people need not know.
+pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
+    let verbose = verbose == Verbosity::Verbose;
+    let one = match event {
+        Event::HostConnected { host, seconds } if verbose => {
+            format!("{host}: connected ({})", took(*seconds))
+        }
+        Event::HostUnreachable { host, reason } => format!("! {host}: unreachable: {reason}"),
+        Event::Blocked { host, task, reason } => format!("! {host}: {task}: blocked: {reason}"),
+        Event::StageStarted { stage, hosts, actions } => {
+            format!("==> {stage}: {actions} actions on {hosts} hosts")
+        }
+        Event::WaveStarted { wave, waves, hosts, .. } if *waves > 1 => {
+            let names: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
+            format!("  wave {wave} of {waves}: {}", names.join(", "))
+        }
+        Event::ActionStarted { host, resource, why, .. } if verbose => {
+            format!("  {host}: {resource}: {why} …")
+        }
+        Event::ActionOutput { text, .. } => {
+            return text.lines().map(|line| format!("      {line}")).collect();
+        }
+        Event::ActionEnded { host, resource, outcome, seconds, .. } => {
+            let (word, more) = match outcome {
+                Outcome::Changed => ("changed", String::new()),
+                Outcome::Unchanged => ("ok", String::new()),
+                Outcome::NotRun(why) => ("not_run", format!(": {why}")),
+                Outcome::Failed { status, reason } => {
+                    ("FAILED", format!(": {reason} (status {status})"))
+                }
+                Outcome::Lost(why) => ("LOST", format!(": {why}")),
+                Outcome::Skipped => ("skipped", String::new()),
+            };
+            format!("  {word} {host}: {resource}{more} ({})", took(*seconds))
+        }
+        Event::GateWaiting { waiting_for, .. } => format!("  waiting: {waiting_for}"),
+        Event::GateEnded { task, open, seconds, hosts, .. } => {
+            let names: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
+            let word = if *open { "serving" } else { "NOT serving" };
+            format!("  {task}: {} {word} ({})", names.join(", "), took(*seconds))
+        }
+        Event::SmokeResult { check, host, result, detail, seconds } => {
+            let word = match result {
+                SmokeOutcome::Passed => "passed",
+                SmokeOutcome::Failed => "FAILED",
+                SmokeOutcome::NotRun => "not_run",
+                SmokeOutcome::NoRoom => "no_room",
+            };
+            let host = host.as_ref().map_or(String::new(), |host| format!(" {host}"));
+            format!("  smoke {check}{host}: {word}: {detail} ({})", took(*seconds))
+        }
+        Event::Problem { problem, host } => match host {
+            Some(host) => format!("! {host}: {problem}"),
+            None => format!("! {problem}"),
+        },
+        Event::Interrupted { signal, running } => {
+            let mut text = format!("{signal}: finishing what runs; press again to leave at once");
+            if !running.is_empty() {
+                text.push_str(&format!(" (running: {})", running.join(", ")));
+            }
+            text
+        }
+        _ => return Vec::new(),
+    };
+    vec![one]
+}
+
+/// A duration for people.
+pub fn took(seconds: f64) -> String {
+    if seconds < 10.0 {
+        format!("{seconds:.1} s")
+    } else if seconds < 60.0 {
+        format!("{seconds:.0} s")
+    } else {
+        let whole = seconds.round() as u64;
+        format!("{}m {:02}s", whole / 60, whole % 60)
+    }
+}
