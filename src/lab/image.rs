@@ -108,7 +108,8 @@ async fn bootstrap(docker: &Docker, apt: &Apt, cache: &Path, tag: &str) -> anyho
     }
     let output = command
         .arg(SUITE)
-        .args([&tar, &list])
+        .arg(&tar)
+        .args(if apt.sources.is_empty() { None } else { Some(&list) })
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -183,7 +184,7 @@ async fn archive(
 /// How this machine gets Debian's packages; the twin gets them the same way.
 #[derive(Debug, PartialEq, Eq)]
 struct Apt {
-    /// One-line sources.
+    /// One-line sources; none to leave the base's own.
     sources: String,
     /// apt.conf lines.
     settings: String,
@@ -199,8 +200,8 @@ impl Apt {
     }
 }
 
-/// Debian's own archives among what apt fetches from; the public mirrors where there are none, as
-/// on a machine that is no Debian of this release.
+/// Debian's own archives among what apt fetches from; nothing where there are none, as on a machine
+/// that is no Debian of this release: then the base keeps the sources that it came with.
 fn sources(targets: &str) -> String {
     let found: BTreeSet<(String, String, String)> = targets
         .lines()
@@ -213,17 +214,15 @@ fn sources(targets: &str) -> String {
             _ => None,
         })
         .collect();
-    let mut lines: Vec<String> = found
+    let lines: Vec<String> = found
         .iter()
         .map(|(uri, release, component)| {
             format!("deb [signed-by={KEYRING}] {uri} {release} {component}")
         })
         .collect();
+    // A part of them would do worse than none: updates without the release they update.
     if !found.iter().any(|(_, release, component)| release == SUITE && component == "main") {
-        lines = ["debian bookworm", "debian bookworm-updates", "debian-security bookworm-security"]
-            .iter()
-            .map(|rest| format!("deb [signed-by={KEYRING}] http://deb.debian.org/{rest} main"))
-            .collect();
+        return String::new();
     }
     lines.join("\n") + "\n"
 }
@@ -294,10 +293,10 @@ mod tests {
     }
 
     #[test]
-    fn without_debians_own_sources_the_public_mirrors_are_used() {
-        let found = sources("Ubuntu|noble|http://mirror.example/ubuntu/|noble|main\n");
-        assert!(found.contains("http://deb.debian.org/debian bookworm main\n"), "{found}");
-        assert!(!found.contains("mirror.example"), "{found}");
+    fn without_debians_own_sources_the_base_keeps_its_own() {
+        assert_eq!(sources("Ubuntu|noble|http://mirror.example/ubuntu/|noble|main\n"), "");
+        let updates = "Debian|bookworm-updates|http://mirror.example/|bookworm-updates|main\n";
+        assert_eq!(sources(updates), "");
     }
 
     #[test]
