@@ -129,10 +129,14 @@ pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A port that is free on this address now.
+/// A port that is free on this address now. Not one that the kernel hands out by itself: polling
+/// such a port where nobody listens yet can connect a socket to itself, for ever.
 pub(crate) fn free_port(ip: &str) -> u16 {
-    let listener = TcpListener::bind((ip, 0)).expect("a loopback address");
-    listener.local_addr().expect("a bound address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id() * 31;
+    let candidates = std::iter::repeat_with(|| begin + NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut ports = candidates.map(|number| 10_000 + (number % 20_000) as u16);
+    ports.find(|port| TcpListener::bind((ip, *port)).is_ok()).expect("the ports never end")
 }
 
 /// An answer: status, headers as text, body.
