@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::common::{Daemon, Scratch, free_port, note, wait_for};
 
@@ -54,6 +55,7 @@ impl Zookeeper {
     fn wait(&self) {
         wait_for("ZooKeeper", || {
             let mut stream = std::net::TcpStream::connect(&self.place).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
             stream.write_all(b"srvr").ok()?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).ok()?;
