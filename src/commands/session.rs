@@ -128,7 +128,7 @@ fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 
 /// Prints problems as snippets where people read, as lines elsewhere.
 pub fn print_problems(problems: &[Problem], text: &str) {
-    let style = if std::io::stderr().is_terminal() { Style::Styled } else { Style::Plain };
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     for problem in problems {
         line(std::io::stderr().lock(), show(problem, text, style).trim_end());
     }
