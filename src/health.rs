@@ -238,15 +238,13 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
                 )),
                 Ok(metrics) => {
                     let value = |name: &str| metrics.get(name).and_then(Json::as_f64);
-                    if value("master/elected") == Some(1.0) {
+                    let elected = value("master/elected") == Some(1.0);
+                    if elected {
                         leaders.push(host.clone());
                     }
-                    // Absent before Mesos 1.0. Elected, or HTTP 200, is not ready: this is.
-                    match value("registrar/log/recovered") {
-                        Some(recovered) if recovered != 1.0 => {
-                            Member::Sick("its replicated log is not recovered".to_owned())
-                        }
-                        _ => Member::Serving,
+                    match not_ready(&value, elected, inventory) {
+                        Some(why) => Member::Sick(why),
+                        None => Member::Serving,
                     }
                 }
             },
@@ -269,6 +267,31 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
         }
     }
     health
+}
+
+/// Why a master that answers is not ready. Elected, HTTP 200, and even `registrar/log/recovered` = 1
+/// prove nothing by themselves: a lone master of a quorum of 2 whose replica had voted before shows all
+/// three. What it lacks is the size of a registry that it has fetched. Source: the recordings
+/// `masters/27-lone-master` and `masters/05-agents-idle`.
+fn not_ready(
+    value: &impl Fn(&str) -> Option<f64>,
+    elected: bool,
+    inventory: &Inventory,
+) -> Option<String> {
+    // Absent before Mesos 1.0.
+    if value("registrar/log/recovered").is_some_and(|recovered| recovered != 1.0) {
+        return Some("its replicated log is not recovered".to_owned());
+    }
+    // Absent before 1.4.
+    let replicas = value("registrar/log/ensemble_size")?;
+    if elected && replicas < inventory.quorum() as f64 {
+        return Some(format!(
+            "it leads with {replicas} of the {} log replicas that a quorum needs",
+            inventory.quorum()
+        ));
+    }
+    (elected && value("registrar/registry_size_bytes").is_none())
+        .then(|| "it leads and has not fetched the registry yet".to_owned())
 }
 
 fn agents(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Health {
