@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -117,14 +117,33 @@ pub(crate) fn command(name: &str) -> Command {
     command
 }
 
-/// Polls until there is an answer; two minutes are far more than any of them needs.
+/// The output of a program that must end by itself; one that does not is killed and fails the test.
+pub(crate) fn output_of(command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = piped.expect("the program starts");
+    let begun = Instant::now();
+    while child.try_wait().expect("the process can be asked").is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill().expect("it is ours");
+            let output = child.wait_with_output().expect("it was killed");
+            panic!("it does not end: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().expect("it has ended")
+}
+
+/// Far more than anything here needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Polls until there is an answer.
 pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(begun.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
-use crate::common::{Scratch, command};
+use crate::common::{Scratch, command, output_of};
 
 #[test]
 fn a_master_refuses_with_the_recorded_words() {
@@ -33,14 +33,12 @@ fn a_master_refuses_with_the_recorded_words() {
             &["--ip=127.0.0.1", "--port=0", "--quorum=1", "--weights=etl=0"],
         ),
     ] {
-        let output = command("mesos-master").args([zk, &work_dir]).args(flags).output();
-        let output = output.expect("the master starts");
+        let output = output_of(command("mesos-master").args([zk, &work_dir]).args(flags));
         assert_eq!(output.status.code(), Some(1), "{case}");
         says(case, &output, recorded);
     }
-    let output =
-        command("mesos-master").args([zk, &work_dir, "--quorum=2", "--ip=9.9.9.9"]).output();
-    let output = output.expect("the master starts");
+    let flags = [zk, &work_dir, "--quorum=2", "--ip=9.9.9.9"];
+    let output = output_of(command("mesos-master").args(flags));
     assert_eq!(output.status.signal(), Some(6));
     says("wrong-ip", &output, include_str!("../recorded/master/wrong-ip.txt"));
 }
@@ -48,9 +46,7 @@ fn a_master_refuses_with_the_recorded_words() {
 #[test]
 fn a_master_needs_a_work_dir_and_a_path_in_zookeeper() {
     let run = |flags: &[&str]| {
-        let output =
-            command("mesos-master").args(["--ip=127.0.0.1", "--port=0"]).args(flags).output();
-        output.expect("the master starts")
+        output_of(command("mesos-master").args(["--ip=127.0.0.1", "--port=0"]).args(flags))
     };
     says(
         "work_dir",
@@ -125,7 +121,7 @@ fn every_mistake_in_the_flags_is_followed_by_the_hint() {
         text.ends_with("\n\nSee `mesos-agent --help` for a list of supported flags.\n"),
         "{text}"
     );
-    let output = command("mesos-slave").args(["--work_dir=/nowhere"]).output().expect("it starts");
+    let output = output_of(command("mesos-slave").arg("--work_dir=/nowhere"));
     assert_eq!(output.status.code(), Some(1));
     says("master", &output, "Missing required option `--master` or `--master_detector`.\n");
 }
@@ -160,7 +156,7 @@ fn docker_is_asked_before_an_agent_serves() {
 #[test]
 fn versions_are_told() {
     for name in ["mesos-master", "mesos-slave", "mesos-agent"] {
-        let output = command(name).arg("--version").output().expect("it starts");
+        let output = output_of(command(name).arg("--version"));
         assert_eq!(output.stdout, b"mesos 1.11.0\n");
         assert!(output.status.success());
     }
@@ -173,13 +169,12 @@ fn agent(flags: &[&str], path: Option<&str>) -> Output {
     if let Some(path) = path {
         command.env("PATH", path);
     }
-    command
-        .args(["--master=zk://127.0.0.1:1/mesos", "--ip=127.0.0.1", "--port=0"])
+    let work_dir = format!("--work_dir={}", scratch.path("work").display());
+    let command = command
+        .args(["--master=zk://127.0.0.1:1/mesos", "--ip=127.0.0.1", "--port=0", &work_dir])
         .args(["--no-systemd_enable_support", "--launcher=posix"])
-        .arg(format!("--work_dir={}", scratch.path("work").display()))
-        .args(flags)
-        .output()
-        .expect("the agent starts")
+        .args(flags);
+    output_of(command)
 }
 
 /// The first recorded line is in what it said (the recordings have no times).
