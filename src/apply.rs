@@ -397,7 +397,17 @@ impl<Hosts: Change> Run<Hosts> {
                     let why = format!("{why}; it may still run there, and the next apply goes on from what it finds");
                     return (Outcome::Lost(why), output);
                 }
-                Ok(Ended { status: 0, output_tail, .. }) => output = output_tail,
+                Ok(Ended { status: 0, output_tail, .. }) => {
+                    if let (Resource::Proof(proof), true) = (resource, output.is_empty()) {
+                        if let Some(reason) = smoke::unseen(self, proof, &output_tail).await {
+                            let shown = tail(&output_tail, 20);
+                            return (Outcome::Failed { status: 0, reason }, shown);
+                        }
+                    }
+                    if !output_tail.trim().is_empty() {
+                        output = output_tail;
+                    }
+                }
                 Ok(Ended { status: NOT_RUN, output_tail, .. }) => {
                     self.state.lock().await.not_run.insert((host.clone(), action.task));
                     let why = last_line(&output_tail).unwrap_or("cannot be run here").to_owned();
