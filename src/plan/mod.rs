@@ -317,6 +317,23 @@ impl Plan {
         })
     }
 
+    /// Leaves a task undone on a host, and what builds on it there.
+    pub fn hold(&mut self, host: &HostName, task: Task, why: &str) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.task >= Some(task)) {
+            for wave in &mut stage.waves {
+                if wave.hosts.remove(host).is_some() {
+                    self.blocked.push(Blocked {
+                        host: host.clone(),
+                        task: stage.task.unwrap_or(task),
+                        because: Because::Earlier { what: why.to_owned() },
+                    });
+                }
+            }
+            stage.waves.retain(|wave| !wave.hosts.is_empty());
+        }
+        self.stages.retain(|stage| !stage.waves.is_empty());
+    }
+
     /// Hosts on which anything would change.
     pub fn hosts(&self) -> BTreeSet<&HostName> {
         self.actions().filter(|(_, a)| a.later.is_none()).map(|(host, _)| host).collect()
