@@ -347,6 +347,12 @@ impl World {
         *unit = Unit { active: true, invocation: now, started: now, wedged: false, crashing: false, masked: false, ..unit.clone() };
     }
 
+    /// From now on a unit dies at every start.
+    pub(crate) fn crash(&mut self, host: &HostName, unit: &str) {
+        let machine = self.machines.get_mut(host).expect("a machine");
+        machine.units.get_mut(unit).expect("a unit").crashing = true;
+    }
+
     /// Somebody puts a file, or changes one.
     pub(crate) fn edit(&mut self, host: &HostName, path: &str, text: &str) {
         self.now += 1;
