@@ -8,15 +8,15 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use provision::health::{Check, Member};
 use provision::inventory::HostName;
-use provision::plan::{Action, Because, Plan, Scope, Seen, Wave};
-use provision::resource::service::{FOREIGN, State};
+use provision::plan::{Because, Plan, Scope, Seen, Wave};
+use provision::resource::service::{FOREIGN, Service, State};
 use provision::resource::{Look, Resource, diff};
-use provision::tasks::{Rollout, Task};
+use provision::tasks::{Desired, Rollout, Task};
 
 #[path = "support/world.rs"]
 mod world;
 
-use world::{Reach, View, World, daemons, inventory, is_daemon};
+use world::{Reach, View, World, inventory};
 
 /// A cluster to be made up.
 #[derive(Debug, Clone)]
@@ -272,49 +272,24 @@ fn converge(world: &mut World, rounds: usize) {
             "after {rounds} rounds there is still:\n{}",
             provision::plan::text::plan(&plan)
         );
-        apply(world, &view, &plan);
+        world.apply(&view, &plan, gate);
     }
 }
 
-fn apply(world: &mut World, view: &View, plan: &Plan) {
-    for stage in &plan.stages {
-        for wave in &stage.waves {
-            for (host, actions) in &wave.hosts {
-                for action in actions {
-                    world.perform(&view.desired, host, action).unwrap_or_else(|why| {
-                        panic!("{host}: {}: {}: {why}", action.task, action.resource)
-                    });
-                    if is_daemon(&action.resource) && action.task.card().check.is_none() {
-                        stamp(world, view, host, action);
-                    }
-                }
-            }
-            let task = stage.task.filter(|task| task.card().check.is_some());
-            gate(world, view, task, wave);
-        }
-    }
-}
-
-fn stamp(world: &mut World, view: &View, host: &HostName, action: &Action) {
-    let wish = view.desired.find(host, action.task, &action.resource).expect("a wish");
-    if let Some(service) = wish.resource.as_service().filter(|s| s.state == State::Running) {
-        world.stamp(host, service);
-    }
-}
-
-fn gate(world: &mut World, view: &View, task: Option<Task>, wave: &Wave) {
-    let Some(task) = task else { return };
-    let replies = world.look().observed.replies();
-    let health = task.health(&world.inventory, &replies).expect("a check");
-    for (host, actions) in &wave.hosts {
+fn gate(world: &World, task: Task, wave: &Wave) {
+    let Some(check) = task.card().check else { return };
+    let health = check.judge(&world.inventory, &world.look().observed.replies());
+    for host in wave.hosts.keys() {
         assert_eq!(health.members.get(host), Some(&Member::Serving), "{task}: the gate of {host}");
-        for action in actions.iter().filter(|action| is_daemon(&action.resource)) {
-            stamp(world, view, host, action);
-        }
     }
-    if task.card().check.is_some_and(Check::elects) {
-        assert!(health.leader.is_some(), "{task}: nobody leads");
-    }
+    assert!(!check.elects() || health.leader.is_some(), "{task}: nobody leads");
+}
+
+/// The running services that a task wants of a host.
+fn daemons<'a>(desired: &'a Desired, host: &'a HostName, task: Task) -> Vec<&'a Service> {
+    let wishes = desired.tasks.get(&task).and_then(|wishes| wishes.get(host));
+    let services = wishes.into_iter().flatten().filter_map(|wish| wish.resource.as_service());
+    services.filter(|service| service.state == State::Running).collect()
 }
 
 /// Everything that holds of one plan of one world.

@@ -224,9 +224,11 @@ fn work(task: Task, wishes: &[Wish], answer: &Answer) -> Work {
         if gaps.is_empty() && later.is_none() {
             continue;
         }
-        if let Resource::File(file) = &wish.resource {
-            dirty.insert(&file.path);
-        }
+        match &wish.resource {
+            Resource::File(it) => dirty.insert(&it.path),
+            Resource::Directory(it) => dirty.insert(&it.path),
+            _ => false,
+        };
         let early = match wish.when {
             When::Prepare => true,
             When::Roll => false,

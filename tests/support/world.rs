@@ -13,11 +13,11 @@ use provision::inventory::load::{Lab, load_text};
 use provision::inventory::{HostName, Inventory, ZooKeeper};
 use provision::mesos::values::{Attributes, Resources, Value};
 use provision::observe;
-use provision::plan::{Action, Observed, Plan, Scope, plan};
+use provision::plan::{Action, Observed, Plan, Scope, Wave, plan};
 use provision::resource::file::{Content, File};
 use provision::resource::image::Origin;
 use provision::resource::service::{Service, State};
-use provision::resource::{Gap, Look, Resource, ResourceId, diff, read, sha256};
+use provision::resource::{Gap, Look, Resource, diff, read, sha256};
 use provision::script::{Probe, Sections};
 use provision::tasks::{self, Desired, Task, Wish, desire};
 use provision::template::Templates;
@@ -47,7 +47,7 @@ pub(crate) struct Machine {
     pub(crate) agent: Option<Announced>,
     users: BTreeSet<String>,
     /// What its agent was last started to announce.
-    noted: Option<String>,
+    noted: Option<(String, u64)>,
 }
 
 /// Whether a machine can be reached.
@@ -269,7 +269,7 @@ impl World {
                 if service.unit == "mesos-slave" && service.state == State::Running && restarts {
                     let wanted = wanted.expect("an agent");
                     let between = service.between.as_deref().unwrap_or_default();
-                    machine.announce(wanted.attributes, wanted.resources, between);
+                    machine.announce(wanted.attributes, wanted.resources, between, now);
                 }
                 if restarts {
                     self.lead_no_more(host, &service.unit);
@@ -311,6 +311,33 @@ impl World {
         if gaps.is_empty() { Ok(()) } else { self.act(host, &wish, &gaps) }
     }
 
+    /// Applies a plan; `gate` sees each wave before its services are stamped.
+    pub(crate) fn apply(&mut self, view: &View, plan: &Plan, gate: fn(&World, Task, &Wave)) {
+        for stage in &plan.stages {
+            for wave in &stage.waves {
+                for (host, actions) in &wave.hosts {
+                    for action in actions {
+                        self.perform(&view.desired, host, action).unwrap_or_else(|why| {
+                            panic!("{host}: {}: {}: {why}", action.task, action.resource)
+                        });
+                    }
+                }
+                if let Some(task) = stage.task {
+                    gate(self, task, wave);
+                }
+                let all = wave.hosts.iter().flat_map(|(host, all)| all.iter().map(move |a| (host, a)));
+                for (host, action) in all {
+                    let wish = view.desired.find(host, action.task, &action.resource);
+                    if let Some(Resource::Service(it)) = wish.map(|wish| &wish.resource)
+                        && it.state == State::Running
+                    {
+                        self.stamp(host, it);
+                    }
+                }
+            }
+        }
+    }
+
     /// Somebody restarts a unit without us.
     pub(crate) fn restart_by_hand(&mut self, host: &HostName, unit: &str) {
         self.now += 1;
@@ -320,11 +347,21 @@ impl World {
         *unit = Unit { active: true, invocation: now, started: now, wedged: false, crashing: false, masked: false, ..unit.clone() };
     }
 
+    /// From now on a unit dies at every start.
+    pub(crate) fn crash(&mut self, host: &HostName, unit: &str) {
+        let machine = self.machines.get_mut(host).expect("a machine");
+        machine.units.get_mut(unit).expect("a unit").crashing = true;
+    }
+
     /// Somebody puts a file, or changes one.
     pub(crate) fn edit(&mut self, host: &HostName, path: &str, text: &str) {
         self.now += 1;
-        let entry = self.machines.get_mut(host).expect("a machine").entries.entry(path.to_owned());
         let now = self.now;
+        let machine = self.machines.get_mut(host).expect("a machine");
+        if !machine.entries.contains_key(path) {
+            machine.touch_parent(path, now);
+        }
+        let entry = machine.entries.entry(path.to_owned());
         let entry = entry.or_insert_with(|| Entry::new("regular file", "root:root", "644", now));
         entry.sha = sha256(text);
         entry.changed = now;
@@ -536,6 +573,15 @@ impl Machine {
             entry.sha = sha256(text);
         }
         self.entries.insert(file.path.clone(), entry);
+        self.touch_parent(&file.path, now);
+    }
+
+    /// A name that comes or goes changes its directory.
+    fn touch_parent(&mut self, path: &str, now: u64) {
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        if let Some(directory) = self.entries.get_mut(parent) {
+            directory.changed = now;
+        }
     }
 
     /// A small file whose text is asked for.
@@ -560,12 +606,12 @@ impl Machine {
     }
 
     /// An agent starts: with its old id it recovers only what has not changed.
-    fn announce(&mut self, attributes: Attributes, resources: Resources, between: &str) {
+    fn announce(&mut self, attributes: Attributes, resources: Resources, between: &str, now: u64) {
         // The script between stop and start forgets the old id, always or unless a note agrees.
         let note = between.split_whitespace().rev().nth(2).unwrap_or_default();
         let anew = between.starts_with("rm -f ")
-            || between.starts_with("[ ") && self.noted.as_deref() != Some(note);
-        self.noted = Some(note.to_owned());
+            || between.starts_with("[ ") && !self.believes(note);
+        self.noted = Some((note.to_owned(), now));
         let recovers = self
             .agent
             .as_ref()
@@ -576,6 +622,16 @@ impl Machine {
         }
         let id = self.agent.as_ref().map_or(0, |old| old.id + u32::from(!recovers));
         self.agent = Some(Announced { id, attributes, resources });
+    }
+
+    fn believes(&self, note: &str) -> bool {
+        let newer = |name: &str, than: u64| {
+            let entry = self.entries.get(&format!("/etc/mesos-slave/{name}"));
+            entry.is_some_and(|entry| entry.changed > than)
+        };
+        self.noted.as_ref().is_some_and(|(text, at)| {
+            text == note && !["attributes", "hostname", "resources"].iter().any(|n| newer(n, *at))
+        })
     }
 
     fn dpkg(&self) -> String {
@@ -679,16 +735,4 @@ impl Entry {
         let (owner, mode) = (owner.to_owned(), mode.to_owned());
         Entry { kind, owner, mode, sha: String::new(), text: None, changed }
     }
-}
-
-/// The running services that a task wants of a host.
-pub(crate) fn daemons<'a>(desired: &'a Desired, host: &'a HostName, task: Task) -> Vec<&'a Service> {
-    let wishes = desired.tasks.get(&task).and_then(|wishes| wishes.get(host));
-    let services = wishes.into_iter().flatten().filter_map(|wish| wish.resource.as_service());
-    services.filter(|service| service.state == State::Running).collect()
-}
-
-/// What a task's own daemon is named by.
-pub(crate) fn is_daemon(id: &ResourceId) -> bool {
-    id.kind == "service"
 }
