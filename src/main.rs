@@ -19,11 +19,15 @@ async fn main() -> ExitCode {
         }
     };
     let result = match &cli.command {
+        Command::Init(args) => commands::init::run(args),
         Command::Check(args) => commands::check::run(args).await,
+        Command::Render(args) => commands::render::run(args).await,
+        Command::Simulate(args) => commands::simulate::run(args).await,
         Command::Plan(args) => commands::plan::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Status(args) => commands::status::run(args).await,
         Command::Lab(args) => commands::lab::run(args).await,
+        Command::Schema(args) => commands::schema::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
