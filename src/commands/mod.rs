@@ -2,7 +2,13 @@
 
 pub mod apply;
 pub mod check;
+pub mod completions;
+pub mod inventory;
 pub mod lab;
+pub mod logs;
+pub mod man;
 pub mod plan;
 pub mod session;
+pub mod smoke;
+pub mod ssh;
 pub mod status;

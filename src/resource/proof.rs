@@ -36,11 +36,12 @@ impl Proof {
         Facts::from([("proof", self.digest.clone())])
     }
 
-    /// Runs the script and stamps what it proved.
+    /// Runs the script and stamps what it proved. The old stamp goes first: what fails now is not
+    /// proven, whatever it was before.
     pub fn fix(&self) -> Vec<Step> {
         let (stamp, digest) = (quote(&self.stamp), quote(&self.digest));
         vec![Step::Run(Fix::new(format!(
-            "prove() {{\n{}\n}}\nset +e\n(set -e; prove); rc=$?\nset -e\n\
+            "rm -f {stamp}\nprove() {{\n{}\n}}\nset +e\n(set -e; prove); rc=$?\nset -e\n\
              case $rc in 0|{NOT_RUN})\n\
              mkdir -p \"$(dirname {stamp})\"\n\
              text=\"{digest}\n\"\n\
