@@ -14,7 +14,7 @@ pub const VERSION: u32 = 1;
 /// One event with what every event carries.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Stamped {
-    /// [`VERSION`].
+    /// Version of the event format.
     pub v: u32,
     /// When, RFC 3339 in UTC.
     pub ts: String,
