@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::{Run, Stop};
-use crate::cli::{Limits, Output, Reach, Source};
+use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::plan::{announce, hold_back, preflight_all};
 use crate::commands::session::{confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
-    output: Output,
+    output: RunOutput,
     /// Do not ask
     #[arg(short = 'y', long)]
     yes: bool,
@@ -174,7 +174,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 /// Ctrl-C once finishes what runs; twice leaves at once, saying what may still run.
-fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
+pub(crate) fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
     for (kind, name) in [
         (SignalKind::interrupt(), "SIGINT"),
         (SignalKind::terminate(), "SIGTERM"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::cli::{Limits, Output, Reach, Source};
+use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::session::{recorder, run_id, sink, start};
 use crate::event::{Event, Sink as _};
 use crate::inventory::{HostName, Inventory, Problem};
@@ -30,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: RunOutput,
     /// Exit with 2 when changes are pending
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
