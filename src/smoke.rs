@@ -117,7 +117,9 @@ pub(crate) async fn ladder<Hosts: Change>(
         return line("message").map(|message| format!("the driver did not finish: {message}"));
     }
     let Some(framework) = framework else {
-        if let (Some(_), Some(died)) = (line("spark-submit ended"), line("Error").or(line("Exception"))) {
+        // The last of them is the cause of the others.
+        let died = output.lines().rev().find(|l| l.contains("Error") || l.contains("Exception"));
+        if let (Some(_), Some(died)) = (line("spark-submit ended"), died.map(str::trim)) {
             return Some(format!("the driver on {client} died before it registered: {died}"));
         }
         return Some(format!(
