@@ -306,9 +306,16 @@ fn a_secret_is_written_closed_and_not_kept() {
             secrets: vec![SecretRef::Env("X".to_owned())],
             label: "agent".to_owned(),
         };
-        room.settles(&Resource::File(wanted));
+        room.settles(&Resource::File(wanted.clone()));
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{{\"it's\":{SECRET}}}"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        wanted.content = Content::Secret {
+            template: slot(0),
+            secrets: vec![SecretRef::Env("X".to_owned())],
+            label: "spark".to_owned(),
+        };
+        assert!(room.fix(&Resource::File(wanted), &[]).status.success());
+        assert_eq!(fs::read_to_string(&path).unwrap(), SECRET);
         assert!(!room.path("backup").exists());
         assert!(!room.calls().contains("hunter2"), "{}", room.calls());
     });

@@ -116,6 +116,7 @@ pub(crate) fn inventory(text: &str, sets: &[&str]) -> Inventory {
             "mesos_1.11.0_amd64.deb",
             "spark-3.5.1-bin-hadoop3.tgz",
             "debian-bookworm-slim.tar",
+            "spark-mesos-3.5.1.tar",
         ] {
             std::fs::write(folder.path().join(name), name).expect("a file");
         }
@@ -610,7 +611,7 @@ impl Machine {
         // The script between stop and start forgets the old id, always or unless a note agrees.
         let note = between.split_whitespace().rev().nth(2).unwrap_or_default();
         let anew = between.starts_with("rm -f ")
-            || between.starts_with("[ ") && !self.believes(note);
+            || between.starts_with("if ") && !self.believes(note);
         self.noted = Some((note.to_owned(), now));
         let recovers = self
             .agent
