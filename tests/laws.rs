@@ -170,8 +170,12 @@ fn whole(shape: &Shape) -> World {
 fn suffer(world: &mut World, host: &HostName, damage: &Damage) {
     let machine = world.machines.get_mut(host).expect("a machine");
     let paths: Vec<String> = machine.entries.keys().cloned().collect();
-    let units: Vec<String> =
-        machine.units.iter().filter(|(_, unit)| unit.active).map(|(name, _)| name.clone()).collect();
+    let units: Vec<String> = machine
+        .units
+        .iter()
+        .filter(|(_, unit)| unit.active)
+        .map(|(name, _)| name.clone())
+        .collect();
     let packages: Vec<String> = machine.packages.keys().cloned().collect();
     let pick = |index: &Index, from: &[String]| (!from.is_empty()).then(|| index.get(from).clone());
     match damage {
@@ -187,7 +191,8 @@ fn suffer(world: &mut World, host: &HostName, damage: &Damage) {
         }
         Damage::NotOwned(index) => {
             if let Some(path) = pick(index, &paths) {
-                machine.entries.get_mut(&path).expect("an entry").owner = "daemon:daemon".to_owned();
+                machine.entries.get_mut(&path).expect("an entry").owner =
+                    "daemon:daemon".to_owned();
             }
         }
         Damage::Stray(agents) => {
@@ -264,7 +269,10 @@ fn converge(world: &mut World, rounds: usize) {
     for round in 0.. {
         let (view, plan) = world.plan(&Scope::default());
         if plan.is_empty() {
-            assert_eq!(provision::plan::text::summary(&plan), "No changes. The cluster matches the inventory.");
+            assert_eq!(
+                provision::plan::text::summary(&plan),
+                "No changes. The cluster matches the inventory."
+            );
             return;
         }
         assert!(
@@ -308,7 +316,11 @@ fn hold(world: &World, view: &View, plan: &Plan, scope: &Scope) {
         assert_eq!(stage.task.is_none(), stage.title == "prepare");
         assert!(stage.task.is_some() || index == 0, "prepare comes first");
         let all: Vec<&HostName> = stage.waves.iter().flat_map(|wave| wave.hosts.keys()).collect();
-        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "a host goes in two waves");
+        assert_eq!(
+            all.len(),
+            all.iter().collect::<BTreeSet<_>>().len(),
+            "a host goes in two waves"
+        );
         match stage.task {
             None => disturbs_nothing(world, view, &stage.waves[0]),
             Some(task) => match (task.card().rollout)(&world.inventory) {
@@ -360,7 +372,11 @@ fn nobody_is_forgotten(
                 let times =
                     done.get(&(host, *task, wish.resource.id().to_string())).copied().unwrap_or(0);
                 assert!(times <= 1, "{host}: {} is done twice", wish.resource.id());
-                assert!(!wrong || times == 1 || blocked, "{host}: {} is forgotten", wish.resource.id());
+                assert!(
+                    !wrong || times == 1 || blocked,
+                    "{host}: {} is forgotten",
+                    wish.resource.id()
+                );
             }
         }
     }
@@ -389,7 +405,8 @@ fn quorum_holds(world: &World, task: Task, waves: &[Wave]) {
         return;
     };
     let touched: BTreeSet<&HostName> = waves.iter().flat_map(|wave| wave.hosts.keys()).collect();
-    let mended: BTreeSet<&HostName> = touched.iter().copied().filter(|host| !serves(host)).collect();
+    let mended: BTreeSet<&HostName> =
+        touched.iter().copied().filter(|host| !serves(host)).collect();
     for (index, wave) in waves.iter().enumerate() {
         let disturbed: Vec<&HostName> = wave.hosts.keys().filter(|host| serves(host)).collect();
         assert!(disturbed.len() <= 1, "{task}: {disturbed:?} at once");
@@ -459,7 +476,10 @@ fn disturbs_nothing(world: &World, view: &View, wave: &Wave) {
                     let units = set.packages.iter().flat_map(|(name, _)| brought(name));
                     for unit in units {
                         let ours = running.iter().any(|service| service.unit == *unit);
-                        assert!(!ours, "{host}: {unit} runs and its package is installed in prepare");
+                        assert!(
+                            !ours,
+                            "{host}: {unit} runs and its package is installed in prepare"
+                        );
                     }
                 }
                 _ => {}

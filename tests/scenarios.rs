@@ -1,5 +1,7 @@
 //! What people meet, and the plan that they are shown: exactly the gap.
 
+#![expect(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+
 use provision::inventory::HostName;
 use provision::plan::{Scope, text};
 

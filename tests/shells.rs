@@ -1,11 +1,13 @@
 //! Every kind's probe and fix in the shells that hosts have, in a room of its own: what is wanted is so
 //! after one fix, and stays so after a second.
 
+#![expect(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use provision::inventory::{Digest, Fetch, Proxy, SecretRef, Source};
 use provision::resource::directory::Directory;
@@ -18,174 +20,17 @@ use provision::resource::service::{Service, State};
 use provision::resource::unpacked::Unpacked;
 use provision::resource::user::User;
 use provision::resource::weights::Weights;
-use provision::resource::{Gap, Look, Resource, diff, fetched, probe, read, sha256};
-use provision::script::{Fix, Probe, Sections, Step, slot};
+use provision::resource::{Look, Resource, fetched, probe, read, sha256};
+use provision::script::{Fix, Step, slot};
 
-const SHELLS: [&[&str]; 4] = [&["sh"], &["dash"], &["bash"], &["busybox", "sh"]];
+#[path = "support/room.rs"]
+mod room;
+
+use room::{Room, SECRET, in_each_shell, me, said};
 
 /// Words that a careless script would trip over.
-const HOSTILE: [&str; 9] = [
-    "it's", "$HOME", "`id`", "$(id)", "%s %d", "a b", "-rf", "naïve ★", "*",
-];
-
-/// A directory that stands for a whole machine, and tools that only pretend.
-struct Room {
-    root: tempfile::TempDir,
-    shell: &'static [&'static str],
-}
-
-impl Room {
-    fn new(shell: &'static [&'static str]) -> Room {
-        let root = tempfile::tempdir().unwrap();
-        let room = Room { root, shell };
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tools.sh");
-        let bin = room.path("bin");
-        fs::create_dir(&bin).unwrap();
-        let fake = bin.join("fake");
-        fs::copy(tools, &fake).unwrap();
-        fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
-        for name in
-            ["systemctl", "apt-get", "dpkg", "dpkg-query", "getent", "useradd", "docker", "curl"]
-        {
-            symlink(&fake, bin.join(name)).unwrap();
-        }
-        room
-    }
-
-    fn path(&self, relative: &str) -> PathBuf {
-        self.root.path().join(relative)
-    }
-
-    fn text(&self, relative: &str) -> String {
-        self.path(relative).to_str().unwrap().to_owned()
-    }
-
-    fn calls(&self) -> String {
-        fs::read_to_string(self.path("calls")).unwrap_or_default()
-    }
-
-    fn fail(&self, what: &str) {
-        fs::write(self.path("fail"), what).unwrap();
-    }
-
-    /// Runs a script as a host would, its fixed places moved into the room.
-    fn run(&self, script: &str) -> Output {
-        let script = script
-            .replace("/var/lib/provision", &self.text("var/lib/provision"))
-            .replace("/run/docker.pid", &self.text("docker.pid"));
-        let file = self.path("script");
-        fs::write(&file, format!("cd /\numask 022\n{script}")).unwrap();
-        Command::new(self.shell[0])
-            .args(&self.shell[1..])
-            .arg(file)
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("PATH", format!("{}:{}", self.text("bin"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
-            .env("ROOM", self.root.path())
-            .env("PROVISION_BACKUP", self.path("backup"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    fn ask(&self, probe: &Probe) -> Sections {
-        let output = self.run(&probe.script("NONCE"));
-        let text = String::from_utf8(output.stdout).unwrap();
-        Probe::sections("NONCE", &text).unwrap_or_else(|| panic!("no end mark in {text}"))
-    }
-
-    fn gaps(&self, resource: &Resource) -> Vec<Gap> {
-        // Stamps stand in the room too.
-        let sections: Sections = self
-            .ask(&probe(&[resource]))
-            .into_iter()
-            .map(|(name, text)| (name, text.replace(&self.text("var/lib/provision"), "/var/lib/provision")))
-            .collect();
-        match read(resource, &sections) {
-            Look::Facts(facts) => diff(&resource.want(), &facts),
-            other => panic!("{}: {other:?}", resource.id()),
-        }
-    }
-
-    /// All steps of a fix; the first that fails ends it.
-    fn fix(&self, resource: &Resource, gaps: &[Gap]) -> Output {
-        let mut last = None;
-        for step in resource.fix(gaps) {
-            match step {
-                Step::Run(fix) => {
-                    let output = self.run(&fix.script(|_| SECRET.to_owned()));
-                    let failed = !output.status.success();
-                    last = Some(output);
-                    if failed {
-                        break;
-                    }
-                }
-                Step::Push(push) => {
-                    let to = push.directory.replace("/var/lib", &self.text("var/lib"));
-                    fs::copy(&push.from, Path::new(&to).join(&push.name)).unwrap();
-                }
-            }
-        }
-        last.expect("a step")
-    }
-
-    /// Gap, fix, no gap, fix, no gap.
-    #[track_caller]
-    fn settles(&self, resource: &Resource) {
-        let id = resource.id();
-        let gaps = self.gaps(resource);
-        assert!(!gaps.is_empty(), "{:?}: {id} was right before", self.shell);
-        for round in 1..=2 {
-            let output = self.fix(resource, &gaps);
-            assert!(output.status.success(), "{:?}: {id}: {}", self.shell, said(&output));
-            // Whoever starts a service stamps it once it was found healthy.
-            if let Resource::Service(service) = resource
-                && service.state == State::Running
-            {
-                assert!(self.run(&service.stamp().script(|_| String::new())).status.success());
-            }
-            assert_eq!(self.gaps(resource), [], "{:?}: {id} after fix {round}", self.shell);
-        }
-    }
-
-    /// With this tool failing the fix must fail, and say so.
-    #[track_caller]
-    fn fails_with(&self, tool: &str, resource: &Resource) {
-        self.fail(tool);
-        let gaps = self.gaps(resource);
-        let output = self.fix(resource, &gaps);
-        assert!(!output.status.success(), "{:?}: {}: {tool} failed", self.shell, resource.id());
-        fs::remove_file(self.path("fail")).unwrap();
-    }
-}
-
-const SECRET: &str = "hunter2's $HOME `x`";
-
-fn said(output: &Output) -> String {
-    format!(
-        "{:?}: {}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-/// Does something in a fresh room for each shell that is here.
-fn in_each_shell(what: impl Fn(&Room)) {
-    for shell in SHELLS {
-        if Command::new(shell[0]).arg("--help").output().is_ok() {
-            what(&Room::new(shell));
-        }
-    }
-}
-
-fn me() -> (String, String) {
-    let ask = |flag: &str| {
-        let output = Command::new("id").arg(flag).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    (ask("-un"), ask("-gn"))
-}
+const HOSTILE: [&str; 9] =
+    ["it's", "$HOME", "`id`", "$(id)", "%s %d", "a b", "-rf", "naïve ★", "*"];
 
 /// A file of whoever runs the tests.
 fn file(path: String, text: &str) -> File {
@@ -206,7 +51,8 @@ fn local(path: &Path) -> Fetch {
 }
 
 fn tar(folder: &Path, to: &Path, arguments: &[&str]) {
-    let output = Command::new("tar").arg("-C").arg(folder).arg("-cf").arg(to).args(arguments).output();
+    let output =
+        Command::new("tar").arg("-C").arg(folder).arg("-cf").arg(to).args(arguments).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", said(&output));
 }
@@ -306,9 +152,16 @@ fn a_secret_is_written_closed_and_not_kept() {
             secrets: vec![SecretRef::Env("X".to_owned())],
             label: "agent".to_owned(),
         };
-        room.settles(&Resource::File(wanted));
+        room.settles(&Resource::File(wanted.clone()));
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{{\"it's\":{SECRET}}}"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        wanted.content = Content::Secret {
+            template: slot(0),
+            secrets: vec![SecretRef::Env("X".to_owned())],
+            label: "spark".to_owned(),
+        };
+        assert!(room.fix(&Resource::File(wanted), &[]).status.success());
+        assert_eq!(fs::read_to_string(&path).unwrap(), SECRET);
         assert!(!room.path("backup").exists());
         assert!(!room.calls().contains("hunter2"), "{}", room.calls());
     });
@@ -328,11 +181,13 @@ fn a_full_disk_leaves_the_old_file() {
             let script = format!("trap '' XFSZ\nulimit -f 8\n{}", fix.script(|_| String::new()));
             let file = room.path("big");
             fs::write(&file, script).unwrap();
-            let output = Command::new(room.shell[0]).args(&room.shell[1..]).arg(file).output().unwrap();
+            let output =
+                Command::new(room.shell[0]).args(&room.shell[1..]).arg(file).output().unwrap();
             assert!(!output.status.success(), "{:?}: {}", room.shell, said(&output));
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["conf"], "{:?}: a temporary file was left", room.shell);
     });
 }
@@ -393,10 +248,12 @@ fn links_are_switched() {
             let link = Link { path: room.text("opt/spark"), target: room.text(version) };
             room.settles(&Resource::Link(link));
         }
-        let mut names: Vec<_> = fs::read_dir(room.path("opt")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(room.path("opt")).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["spark", "spark-1", "spark-2"]);
-        let taken = Resource::Link(Link { path: room.text("opt/spark-1"), target: "/x".to_owned() });
+        let taken =
+            Resource::Link(Link { path: room.text("opt/spark-1"), target: "/x".to_owned() });
         assert!(!room.fix(&taken, &room.gaps(&taken)).status.success());
     });
 }
@@ -411,16 +268,23 @@ fn archives_appear_whole() {
         room.settles(&Resource::Unpacked(unpacked(room, good)));
         assert!(room.path("opt/spark-1/it's $HOME").exists());
         assert!(fs::read_link(room.path("opt/spark-1/inside")).is_ok());
-        let left: Vec<_> = fs::read_dir(room.path("opt")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(room.path("opt")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["spark-1"]);
     });
 }
 
+type Make = fn(&Room) -> Fetch;
+
 #[test]
 fn archives_that_lead_out_are_refused() {
-    let evil: [(&str, fn(&Room) -> Fetch); 6] = [
-        ("a link out", |room| archive(room, |tree| symlink("/etc/passwd", tree.join("out")).unwrap())),
-        ("a link up", |room| archive(room, |tree| symlink("../../../x", tree.join("out")).unwrap())),
+    let evil: [(&str, Make); 6] = [
+        ("a link out", |room| {
+            archive(room, |tree| symlink("/etc/passwd", tree.join("out")).unwrap())
+        }),
+        ("a link up", |room| {
+            archive(room, |tree| symlink("../../../x", tree.join("out")).unwrap())
+        }),
         ("an absolute name", |room| {
             let _ = archive(room, |_| ());
             let absolute = room.text("tree/spark-1");
@@ -472,7 +336,11 @@ fn downloads_are_believed_by_digest_only() {
         };
         fs::write(room.path("served"), "<html>log in").unwrap();
         let output = run(room);
-        assert!(!output.status.success() && said(&output).contains("HTML page"), "{}", said(&output));
+        assert!(
+            !output.status.success() && said(&output).contains("HTML page"),
+            "{}",
+            said(&output)
+        );
         assert!(said(&output).contains("checksum mismatch"), "{}", said(&output));
         room.fail("curl");
         fs::write(room.path("fail"), "-sSL").unwrap();
@@ -582,7 +450,8 @@ fn images_are_built_loaded_and_pulled() {
 
         fs::write(room.path("base.tar"), "an image").unwrap();
         let stamp = "/var/lib/provision/stamps/base.image".to_owned();
-        let loaded = image("base.tar", Origin::Load { archive: local(&room.path("base.tar")), stamp });
+        let loaded =
+            image("base.tar", Origin::Load { archive: local(&room.path("base.tar")), stamp });
         room.fails_with("load", &loaded);
         room.settles(&loaded);
         fs::remove_file(room.path("state/image-base:1")).unwrap();
@@ -599,7 +468,10 @@ fn images_are_built_loaded_and_pulled() {
 fn a_stopped_engine_is_not_asked() {
     in_each_shell(|room| {
         let wanted = image("x", Origin::Pull);
-        assert_eq!(read(&wanted, &room.ask(&probe(&[&wanted]))), Look::Later("the Docker engine runs"));
+        assert_eq!(
+            read(&wanted, &room.ask(&probe(&[&wanted]))),
+            Look::Later("the Docker engine runs")
+        );
         assert!(!room.calls().contains("docker"), "{}", room.calls());
     });
 }
@@ -607,14 +479,24 @@ fn a_stopped_engine_is_not_asked() {
 #[test]
 fn proofs_are_stamped_only_when_there_is_nothing_to_gain_from_another() {
     in_each_shell(|room| {
-        let proof = |script: &str| Resource::Proof(Proof::new("pi", sha256(script), script.to_owned()));
+        let proof =
+            |script: &str| Resource::Proof(Proof::new("pi", sha256(script), script.to_owned()));
         room.settles(&proof("say 3.14"));
-        for (script, status, stamped) in
-            [("false; true", 1, false), ("return 71", 71, false), ("say no; return 70", 70, true), ("exit 3", 3, false)]
-        {
+        for (script, status, stamped) in [
+            ("false; true", 1, false),
+            ("return 71", 71, false),
+            ("say no; return 70", 70, true),
+            ("exit 3", 3, false),
+        ] {
             let wanted = proof(script);
             let output = room.fix(&wanted, &room.gaps(&wanted));
-            assert_eq!(output.status.code(), Some(status), "{:?}: {script}: {}", room.shell, said(&output));
+            assert_eq!(
+                output.status.code(),
+                Some(status),
+                "{:?}: {script}: {}",
+                room.shell,
+                said(&output)
+            );
             assert_eq!(room.gaps(&wanted).is_empty(), stamped, "{:?}: {script}", room.shell);
         }
     });

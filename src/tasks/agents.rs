@@ -106,8 +106,9 @@ fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
         Some(Change::Additive | Change::NewAgentId { .. }) => forget,
         // The note is not believed where somebody has changed what is announced since.
         None => format!(
-            "[ \"$(cat {ANNOUNCED} 2>/dev/null)\" = {wanted} ] && \
-             [ -z \"$(find {DIRECTORY}/attributes {DIRECTORY}/hostname {DIRECTORY}/resources -newer {ANNOUNCED} 2>/dev/null)\" ] || {forget}"
+            "if [ \"$(cat {ANNOUNCED} 2>/dev/null)\" != {wanted} ] || \
+             [ -n \"$(find {DIRECTORY}/attributes {DIRECTORY}/hostname {DIRECTORY}/resources -newer {ANNOUNCED} 2>/dev/null)\" ]; \
+             then {forget}; fi"
         ),
     };
     format!("{decide}\nmkdir -p {STAMPS}; printf %s {wanted} > {ANNOUNCED}")

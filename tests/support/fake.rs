@@ -57,7 +57,8 @@ impl Fake {
         let mut world = lock(&self.world);
         let done = match (name.strip_prefix("stamp "), name.split_once('/')) {
             (Some(unit), _) => {
-                let wishes = self.desired.of(host).filter_map(|(_, wish)| wish.resource.as_service());
+                let wishes =
+                    self.desired.of(host).filter_map(|(_, wish)| wish.resource.as_service());
                 let service = wishes.into_iter().find(|service| service.unit == unit);
                 world.stamp(host, service.expect("a service"));
                 Ok(())
@@ -72,9 +73,18 @@ impl Fake {
         })
     }
 
-    fn act(&self, world: &mut World, host: &HostName, task: &str, resource: &str) -> Result<(), String> {
+    fn act(
+        &self,
+        world: &mut World,
+        host: &HostName,
+        task: &str,
+        resource: &str,
+    ) -> Result<(), String> {
         let task = Task::parse(task).ok_or("no such task")?;
-        let wish = self.desired.of(host).find(|(of, w)| *of == task && w.resource.id().to_string() == resource);
+        let wish = self
+            .desired
+            .of(host)
+            .find(|(of, w)| *of == task && w.resource.id().to_string() == resource);
         let (_, wish) = wish.ok_or("no such resource")?;
         let gaps = match read(&wish.resource, &world.answer(host, &probe(&[&wish.resource]))?) {
             Look::Facts(facts) => diff(&wish.resource.want(), &facts),
