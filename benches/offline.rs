@@ -11,7 +11,6 @@ use provision::inventory::Inventory;
 use provision::inventory::load::{Lab, load_text};
 use provision::lints::applications;
 use provision::simulate::outlook::{Order, Plan, outlook};
-use provision::tasks::{World, desire};
 use provision::template::Templates;
 
 fn offline(c: &mut Criterion) {
@@ -25,11 +24,7 @@ fn offline(c: &mut Criterion) {
             b.iter(|| black_box(load(text)));
         });
         group.bench_with_input(BenchmarkId::new("render", hosts), &inventory, |b, inventory| {
-            b.iter(|| {
-                let world = World { inventory, templates: &templates, live: None };
-                let desired = desire(&world).expect("what is desired");
-                black_box(render::files(&desired, None))
-            });
+            b.iter(|| black_box(render::files(inventory.clone(), &templates, None)));
         });
         group.bench_with_input(BenchmarkId::new("simulate", hosts), &inventory, |b, inventory| {
             b.iter(|| black_box(simulate(inventory)));

@@ -114,11 +114,17 @@ fn files_are_rendered_whole_and_secrets_are_named() {
     assert_eq!(code, 0, "{error}");
     assert!(out.contains("of 23 hosts in made"), "{out}");
     let read = |path: &str| fs::read_to_string(folder.path().join("made").join(path)).expect(path);
-    assert_eq!(read("a11/etc/mesos-slave/attributes").trim_end(), "dc:seoul;os:debian-12;provision_host:a11;rack:r2");
+    assert_eq!(
+        read("a11/etc/mesos-slave/attributes").trim_end(),
+        "dc:seoul;os:debian-12;provision_host:a11;rack:r2"
+    );
     assert_eq!(read("m1/etc/mesos-master/quorum").trim_end(), "2");
     let secret = read("a11/etc/mesos-secrets/agent-agent.json");
     assert!(secret.contains("<secret MESOS_AGENT_SECRET>"), "{secret}");
-    assert!(read("a11/var/lib/provision/build/spark-mesos/Dockerfile").contains("FROM debian:bookworm-slim"));
+    assert!(
+        read("a11/var/lib/provision/build/spark-mesos/Dockerfile")
+            .contains("FROM debian:bookworm-slim")
+    );
     // What is there already is nobody's to mix with.
     let (code, _, error) = provision(folder.path(), &["render", "--out", "made"]);
     assert_eq!(code, 1);
@@ -133,7 +139,8 @@ fn files_are_rendered_whole_and_secrets_are_named() {
 fn a_diff_shows_what_a_change_of_the_inventory_changes() {
     let folder = folder();
     let text = fs::read_to_string(folder.path().join("inventory.yaml")).unwrap();
-    fs::write(folder.path().join("old.yaml"), text.replace("os: debian-12", "os: debian-11")).unwrap();
+    fs::write(folder.path().join("old.yaml"), text.replace("os: debian-12", "os: debian-11"))
+        .unwrap();
     let (code, out, error) = provision(folder.path(), &["render", "--diff", "old.yaml"]);
     assert_eq!(code, 0, "{error}");
     // Two racks make two changes.
@@ -147,7 +154,8 @@ fn a_diff_shows_what_a_change_of_the_inventory_changes() {
 #[test]
 fn simulate_places_executors_and_shares_by_weight() {
     let folder = folder();
-    let (code, out, error) = provision(folder.path(), &["simulate", "--json", "--html", "page.html"]);
+    let (code, out, error) =
+        provision(folder.path(), &["simulate", "--json", "--html", "page.html"]);
     assert_eq!(code, 0, "{error}");
     let picture = json(&out);
     // 20 agents of 16 cpus: 10 unreserved, 4 for etl, 2 for ml. nightly: rack r1, 4 cores, 120 at most.
