@@ -51,7 +51,7 @@ pub struct Reply {
 pub type Replies = BTreeMap<Question, Reply>;
 
 /// How one member serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Member {
     /// It serves.
@@ -77,9 +77,17 @@ impl Health {
         self.members.iter().filter(|(_, m)| **m == Member::Serving).map(|(host, _)| host).collect()
     }
 
-    /// Whether a majority serves under a leader.
-    pub fn has_quorum(&self) -> bool {
-        self.leader.is_some() && self.serving().len() > self.members.len() / 2
+    /// Whether it is certain that no majority serves under a leader. A member whose host cannot be
+    /// asked may well serve, and may be the leader.
+    pub fn is_lost(&self) -> bool {
+        let silent = self.members.values().filter(|m| **m == Member::Silent).count();
+        let led = self.leader.is_some() || silent > 0;
+        !led || self.serving().len() + silent <= self.members.len() / 2
+    }
+
+    /// Whether it is certain that nobody leads.
+    pub fn is_leaderless(&self) -> bool {
+        self.leader.is_none() && self.members.values().all(|member| *member != Member::Silent)
     }
 
     /// Why a member does not serve; `None` when it does.
@@ -238,15 +246,13 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
                 )),
                 Ok(metrics) => {
                     let value = |name: &str| metrics.get(name).and_then(Json::as_f64);
-                    if value("master/elected") == Some(1.0) {
+                    let elected = value("master/elected") == Some(1.0);
+                    if elected {
                         leaders.push(host.clone());
                     }
-                    // Absent before Mesos 1.0. Elected, or HTTP 200, is not ready: this is.
-                    match value("registrar/log/recovered") {
-                        Some(recovered) if recovered != 1.0 => {
-                            Member::Sick("its replicated log is not recovered".to_owned())
-                        }
-                        _ => Member::Serving,
+                    match not_ready(&value, elected, inventory) {
+                        Some(why) => Member::Sick(why),
+                        None => Member::Serving,
                     }
                 }
             },
@@ -255,6 +261,8 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
     }
     match leaders.as_slice() {
         [leader] => health.leader = Some(leader.clone()),
+        // A master whose host cannot be asked may be the leader.
+        [] if !health.is_leaderless() => {}
         [] => {
             for member in health.members.values_mut().filter(|m| **m == Member::Serving) {
                 *member = Member::Sick("no master leads".to_owned());
@@ -269,6 +277,31 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
         }
     }
     health
+}
+
+/// Why a master that answers is not ready. Elected, HTTP 200, and even `registrar/log/recovered` = 1
+/// prove nothing by themselves: a lone master of a quorum of 2 whose replica had voted before shows all
+/// three. What it lacks is the size of a registry that it has fetched. Source: the recordings
+/// `masters/27-lone-master` and `masters/05-agents-idle`.
+fn not_ready(
+    value: &impl Fn(&str) -> Option<f64>,
+    elected: bool,
+    inventory: &Inventory,
+) -> Option<String> {
+    // Absent before Mesos 1.0.
+    if value("registrar/log/recovered").is_some_and(|recovered| recovered != 1.0) {
+        return Some("its replicated log is not recovered".to_owned());
+    }
+    // Absent before 1.4.
+    let replicas = value("registrar/log/ensemble_size")?;
+    if elected && replicas < inventory.quorum() as f64 {
+        return Some(format!(
+            "it leads with {replicas} of the {} log replicas that a quorum needs",
+            inventory.quorum()
+        ));
+    }
+    (elected && value("registrar/registry_size_bytes").is_none())
+        .then(|| "it leads and has not fetched the registry yet".to_owned())
 }
 
 fn agents(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Health {

@@ -74,7 +74,12 @@ fn hosts(n: usize) -> String {
 
 /// Nothing of it is there: add. Something is, and differs: change.
 pub fn symbol(action: &Action) -> char {
-    match (action.later, action.gaps.iter().any(|gap| gap.seen.is_some())) {
+    let there = |gap: &Gap| match (action.resource.kind, gap.fact) {
+        // A list of what is missing, among which may be a version to be replaced.
+        ("packages", _) => gap.seen.as_deref().is_some_and(|seen| seen.contains("(there is")),
+        _ => gap.seen.is_some(),
+    };
+    match (action.later, action.gaps.iter().any(there)) {
         (Some(_), _) => '?',
         (None, true) => '~',
         (None, false) => '+',
@@ -112,9 +117,11 @@ fn one(resource: &ResourceId, gap: &Gap) -> String {
         ("image", "archive") => "loaded from another archive".to_owned(),
         ("unpacked", "archive") => "unpacked from another archive".to_owned(),
         ("proof", _) => "something it proved has changed".to_owned(),
-        ("service", "active") => format!("{seen} → {}", gap.want),
-        ("service", "enabled") => format!("{seen} → {}", gap.want),
-        ("service", "load") => format!("{} → masked", if seen == "not-found" { "unmasked" } else { seen }),
+        ("service", "enabled") if gap.seen.is_none() => String::new(),
+        ("service", "active" | "enabled") => {
+            format!("{} → {}", if gap.seen.is_some() { seen } else { "missing" }, gap.want)
+        }
+        ("service", "load") if gap.seen.is_none() => "to be masked".to_owned(),
         ("service", "inputs") if gap.seen.is_some() => "started with other inputs".to_owned(),
         // A process that does not run has no age; "inactive → active" says all.
         ("service", "inputs" | "process") if gap.seen.is_none() => String::new(),

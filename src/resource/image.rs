@@ -209,7 +209,7 @@ pub fn probe(all: &[&Image]) -> Probe {
          if ! command -v docker >/dev/null 2>&1; then echo 'engine absent'\n\
          elif [ -z \"$p\" ] || [ ! -d \"/proc/$p\" ]; then echo 'engine stopped'\n\
          elif [ $# -gt 0 ]; then echo 'engine running'\n\
-         docker image inspect -f '{{{{range .RepoTags}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{range .RepoDigests}}}}tag {{{{.}}}}\n{{{{end}}}}id {{{{.Id}}}} {{{{index .Config.Labels \"{LABEL}\"}}}}' \"$@\" 2>/dev/null\n\
+         docker image inspect -f '{{{{range .RepoTags}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{range .RepoDigests}}}}tag {{{{.}}}}\n{{{{end}}}}id {{{{.Id}}}} {{{{with .Config.Labels}}}}{{{{index . \"{LABEL}\"}}}}{{{{end}}}}' \"$@\" 2>/dev/null\n\
          else echo 'engine running'; fi"
     );
     Probe::new("images", script)

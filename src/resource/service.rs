@@ -233,6 +233,13 @@ pub fn read(service: &Service, sections: &Sections) -> Look {
     let Some(unit) = unit(&service.unit, answer) else {
         return Look::Failed(format!("systemctl show said nothing of {}.service", service.unit));
     };
+    // Not there at all. Wanted stopped, that is as good as it gets.
+    if unit.load == "not-found" && unit.active == "inactive" {
+        return Look::Facts(match service.state {
+            State::Stopped => service.want(),
+            State::Running | State::Masked => Facts::new(),
+        });
+    }
     let mut facts = Facts::from([
         ("load", unit.load.to_owned()),
         ("active", unit.active.to_owned()),

@@ -175,10 +175,6 @@ fn agent(flags: &[&str], path: Option<&str>) -> Output {
         .args(["--no-systemd_enable_support", "--launcher=posix"])
         .args(flags);
     output_of(command)
-}", scratch.path("work").display()))
-        .args(flags)
-        .output()
-        .expect("the agent starts")
 }
 
 /// The first recorded line is in what it said (the recordings have no times).
