@@ -115,7 +115,8 @@ fn count() -> Value {
 }
 
 fn port() -> Value {
-    let digits = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]";
+    let digits =
+        "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]";
     whole(1, Some(65_535), &format!("^0*({digits})$"))
 }
 
@@ -215,7 +216,11 @@ fn host() -> Value {
             word(&format!("^(?=.{{1,253}}$){label}(\\.{label})*$")),
         ),
         may("ssh", "How this host is reached, over the cluster's settings.", ssh(&own)),
-        may("vars", "Variables of this host, seen as `host.vars.NAME` and `vars.NAME`.", free_map()),
+        may(
+            "vars",
+            "Variables of this host, seen as `host.vars.NAME` and `vars.NAME`.",
+            free_map(),
+        ),
     ])
 }
 
@@ -261,7 +266,11 @@ fn mesos() -> Value {
         may(
             "roles",
             "Roles with their weights.",
-            map(object([need("weight", "Share relative to other roles; above 0; a template.", scalar())])),
+            map(object([need(
+                "weight",
+                "Share relative to other roles; above 0; a template.",
+                scalar(),
+            )])),
         ),
         need(
             "masters",
@@ -321,7 +330,8 @@ fn daemon_flags(component: Component) -> Value {
             ValueKind::Set => "words, comma separated",
             ValueKind::Text => "text",
         };
-        let default = flag.default.as_deref().map_or_else(String::new, |d| format!(", default {d}"));
+        let default =
+            flag.default.as_deref().map_or_else(String::new, |d| format!(", default {d}"));
         let note = flag.note.as_deref().map_or_else(String::new, |note| format!("; {note}"));
         let description = format!("{kind}{default}{note}");
         let mut schema = scalar();
@@ -347,9 +357,21 @@ fn pool() -> Value {
     object([
         need("hosts", "Hosts, or ranges of them.", list(scalar())),
         may("vars", "Variables of the pool.", free_map()),
-        may("attributes", "What constraints match; templates. Text is matched, numbers compared.", map(scalar())),
-        may("resources", "The total of each agent: cpus, mem, disk, ports, …; templates.", resources()),
-        may("reserved", "Of which so much for a role alone: role: {cpus: …, mem: …}.", map(resources())),
+        may(
+            "attributes",
+            "What constraints match; templates. Text is matched, numbers compared.",
+            map(scalar()),
+        ),
+        may(
+            "resources",
+            "The total of each agent: cpus, mem, disk, ports, …; templates.",
+            resources(),
+        ),
+        may(
+            "reserved",
+            "Of which so much for a role alone: role: {cpus: …, mem: …}.",
+            map(resources()),
+        ),
         may("flags", "Flags of the agents; templates.", daemon_flags(Component::Agent)),
         may("batch", "How many may be restarted together: a count or 20%.", batch),
     ])
@@ -372,9 +394,17 @@ fn credential() -> Value {
 fn docker() -> Value {
     let archive = need("archive", "A path, or a URL with its digest.", scalar());
     object([
-        may("package", "Debian package of the engine; docker.io unless said otherwise.", debian_package()),
+        may(
+            "package",
+            "Debian package of the engine; docker.io unless said otherwise.",
+            debian_package(),
+        ),
         may("daemon", "/etc/docker/daemon.json.", free_map()),
-        may("images", "Archives that every agent loads, as `docker save` writes them.", list(fetch(archive, []))),
+        may(
+            "images",
+            "Archives that every agent loads, as `docker save` writes them.",
+            list(fetch(archive, [])),
+        ),
     ])
 }
 

@@ -98,7 +98,10 @@ fn variants() -> Vec<(&'static str, Value)> {
         ("/zookeeper", json!({ "config": {} })),
         ("/mesos/package", json!({ "deb": "x.deb", "sha512": hex })),
         ("/mesos/package", json!({ "deb": "x.deb", "sha512": hex, "sha256": "0".repeat(64) })),
-        ("/mesos/package", json!({ "apt": { "uri": "file:/x", "suite": "bookworm", "components": ["main"], "key": "k" } })),
+        (
+            "/mesos/package",
+            json!({ "apt": { "uri": "file:/x", "suite": "bookworm", "components": ["main"], "key": "k" } }),
+        ),
         ("/mesos/package", json!({ "apt": { "suite": "bookworm" } })),
         ("/mesos/package", json!({ "apt": { "uri": "ftp://x", "suite": "a b" } })),
         ("/mesos/package", json!({})),
@@ -142,7 +145,8 @@ fn variants_are_judged_alike() {
         let mut value = whole();
         set(&mut value, pointer, variant.clone());
         if let Err(why) = agree(&validator, &value) {
-            disagree.push(format!("{pointer} = {variant}\n{}", why.split("\n{").next().unwrap_or("")));
+            disagree
+                .push(format!("{pointer} = {variant}\n{}", why.split("\n{").next().unwrap_or("")));
         }
     }
     assert!(disagree.is_empty(), "{}", disagree.join("\n\n"));
@@ -164,7 +168,10 @@ fn replaced_values_are_judged_alike() {
             let mut value = whole();
             set(&mut value, pointer, replacement.clone());
             if let Err(why) = agree(&validator, &value) {
-                disagree.push(format!("{pointer} = {replacement}\n{}", why.split("\n{\n").next().unwrap_or("")));
+                disagree.push(format!(
+                    "{pointer} = {replacement}\n{}",
+                    why.split("\n{\n").next().unwrap_or("")
+                ));
             }
         }
     }
@@ -252,7 +259,9 @@ enum Edit {
 
 fn edit() -> impl Strategy<Value = Edit> {
     let word = || prop::sample::select(words());
-    let key = prop::sample::select(vec!["hosts", "extra", "sha256", "port", "flags", "tag", "external", ""]);
+    let key = prop::sample::select(vec![
+        "hosts", "extra", "sha256", "port", "flags", "tag", "external", "",
+    ]);
     prop_oneof![
         word().prop_map(Edit::Replace),
         Just(Edit::Remove),
@@ -326,7 +335,11 @@ fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             for (key, inner) in map {
-                collect(inner, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), pointers);
+                collect(
+                    inner,
+                    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")),
+                    pointers,
+                );
             }
         }
         Value::Array(list) => {

@@ -1,7 +1,7 @@
 //! `provision render`: every file of every host as `apply` would write it, and what a change of the
 //! inventory changes in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,18 +9,19 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use similar::TextDiff;
 
-use super::session::{Session, start};
+use super::session::open;
 use crate::cli::Source;
 use crate::inventory::select::select;
-use crate::inventory::show::Style;
-use crate::inventory::{HostName, SecretRef};
+use crate::inventory::show::{Style, show};
+use crate::inventory::{HostName, Inventory, SecretRef, ZooKeeper};
 use crate::lints;
 use crate::report::exit;
 use crate::resource::Resource;
 use crate::resource::file::Content;
 use crate::resource::image::Origin;
 use crate::script::slot;
-use crate::tasks::Desired;
+use crate::tasks::{Desired, World, desire};
+use crate::template::Templates;
 use crate::ui::line;
 
 /// Arguments of `render`.
@@ -44,15 +45,29 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = match start(&args.source, None).await? {
-        Ok(session) => session,
+    let opened = match open(&args.source, None).await? {
+        Ok(opened) => opened,
         Err(quit) => return Ok(quit.0),
     };
     let chosen = match &args.limit {
         None => None,
-        Some(text) => Some(select(&session.inventory, text).map_err(anyhow::Error::msg)?),
+        Some(text) => Some(select(&opened.inventory, text).map_err(anyhow::Error::msg)?),
     };
-    let files = files(&session.desired, chosen.as_ref());
+    let mut dangers = Vec::new();
+    let mut old = None;
+    if let Some(other) = &args.diff {
+        let mut source = args.source.clone();
+        other.clone_into(&mut source.inventory);
+        let before = match open(&source, None).await? {
+            Ok(before) => before,
+            Err(quit) => return Ok(quit.0),
+        };
+        dangers = lints::changes(&before.inventory, &opened.inventory);
+        let files = files(before.inventory, &before.templates, chosen.as_ref());
+        old = Some(files.map_err(anyhow::Error::msg)?);
+    }
+    let files = files(opened.inventory, &opened.templates, chosen.as_ref());
+    let files = files.map_err(anyhow::Error::msg)?;
     if let Some(directory) = &args.out {
         let count = write_all(&files, directory)?;
         let hosts = files.len();
@@ -62,26 +77,18 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     // A reader that has seen enough (`| head`) is no failure.
-    let _ = match &args.diff {
-        Some(other) => {
-            let Some(before) = other_session(args, other).await? else { return Ok(exit::USAGE) };
-            for problem in lints::changes(&before.inventory, &session.inventory) {
-                let shown = crate::inventory::show::show(&problem, &session.text, Style::Plain);
+    let _ = match &old {
+        Some(old) => {
+            for danger in dangers {
+                let shown = show(&danger, &opened.text, Style::Plain);
                 line(io::stderr().lock(), shown.trim_end());
             }
-            let old = self::files(&before.desired, chosen.as_ref());
-            changes(&old, &files).iter().try_for_each(|text| out.write_all(text.as_bytes()))
+            changes(old, &files).iter().try_for_each(|text| out.write_all(text.as_bytes()))
         }
         None => list(&files, args.list, &mut out),
     };
     let _ = out.flush();
     Ok(exit::OK)
-}
-
-async fn other_session(args: &Args, other: &Path) -> anyhow::Result<Option<Session>> {
-    let mut source = args.source.clone();
-    other.clone_into(&mut source.inventory);
-    Ok(start(&source, None).await?.ok())
 }
 
 /// Host → path → file.
@@ -98,54 +105,125 @@ pub struct Rendered {
 
 /// Every file of the chosen hosts; the files of an image's build stand below the directory that they
 /// are put together in.
-pub fn files(desired: &Desired, chosen: Option<&BTreeSet<HostName>>) -> Files {
+///
+/// # Errors
+/// A template that does not render.
+pub fn files(
+    mut inventory: Inventory,
+    templates: &Templates,
+    chosen: Option<&BTreeSet<HostName>>,
+) -> Result<Files, String> {
+    // All that should be true of ten thousand hosts is hundreds of MiB, so it is worked out for some
+    // agents at a time; no file of one agent speaks of another.
+    const AT_ONCE: usize = 256;
     let mut files = Files::new();
-    // Most hosts share most of their files, and ten thousand of them must fit.
-    let mut shared: BTreeSet<Arc<str>> = BTreeSet::new();
-    let mut share = |text: &str| match shared.get(text) {
-        Some(known) => Arc::clone(known),
-        None => {
-            let new: Arc<str> = Arc::from(text);
-            shared.insert(Arc::clone(&new));
-            new
+    let mut shared = Shared::default();
+    let mut left = Vec::new();
+    for (name, pool) in &mut inventory.mesos.pools {
+        let agents = std::mem::take(&mut pool.agents).into_iter();
+        let wanted = agents.filter(|(host, _)| chosen.is_none_or(|chosen| chosen.contains(host)));
+        left.extend(wanted.map(|(host, agent)| (name.clone(), host, agent)));
+    }
+    let all = std::mem::take(&mut inventory.hosts);
+    // Hosts that are agents only wait for their turn.
+    let members = members(&inventory);
+    let (fixed, mut agents): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        all.into_iter().partition(|(name, host)| host.pool.is_none() || members.contains(name));
+    inventory.hosts = fixed.clone();
+    let mut left = left.into_iter().peekable();
+    loop {
+        for (pool, host, agent) in left.by_ref().take(AT_ONCE) {
+            if let Some(machine) = agents.remove(&host) {
+                inventory.hosts.insert(host.clone(), machine);
+            }
+            if let Some(pool) = inventory.mesos.pools.get_mut(&pool) {
+                pool.agents.insert(host, agent);
+            }
         }
-    };
-    for (host, wish) in
-        desired.tasks.values().flatten().flat_map(|(h, all)| all.iter().map(move |w| (h, w)))
-    {
+        let world = World { inventory: &inventory, templates, live: None };
+        collect(&desire(&world)?, chosen, &mut shared, &mut files);
+        if left.peek().is_none() {
+            return Ok(files);
+        }
+        inventory.hosts.clone_from(&fixed);
+        inventory.mesos.pools.values_mut().for_each(|pool| pool.agents.clear());
+    }
+}
+
+/// Hosts that do something else than run an agent.
+fn members(inventory: &Inventory) -> BTreeSet<HostName> {
+    let mut members = inventory.mesos.masters.clone();
+    if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper {
+        members.extend(servers.keys().cloned());
+    }
+    if let Some(spark) = &inventory.spark {
+        members.extend(spark.clients.iter().cloned());
+        members.extend(spark.dispatcher.iter().flat_map(|d| d.hosts.iter().cloned()));
+    }
+    members.extend(inventory.retired.keys().cloned());
+    members
+}
+
+/// Most hosts share most of their files.
+#[derive(Default)]
+struct Shared(HashSet<Arc<str>>);
+
+impl Shared {
+    fn get(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = Arc::from(text);
+        self.0.insert(Arc::clone(&new));
+        new
+    }
+}
+
+fn collect(
+    desired: &Desired,
+    chosen: Option<&BTreeSet<HostName>>,
+    shared: &mut Shared,
+    files: &mut Files,
+) {
+    for (host, wishes) in desired.tasks.values().flatten() {
         if chosen.is_some_and(|chosen| !chosen.contains(host)) {
             continue;
         }
-        match &wish.resource {
-            Resource::File(file) => {
-                let text = match &file.content {
-                    Content::Text(text) => share(text),
-                    Content::Secret { template, secrets, .. } => share(&named(template, secrets)),
-                };
-                let access = share(&format!("{}:{} {}", file.owner, file.group, file.mode));
-                let path = share(&file.path);
-                files.entry(host.clone()).or_default().insert(path, Rendered { text, access });
-            }
-            Resource::Image(image) => {
-                let Origin::Build(build) = &image.origin else { continue };
-                let name: String = image
-                    .name
-                    .chars()
-                    .map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' })
-                    .collect();
-                let access = share("root:root 644");
-                let dockerfile = ("Dockerfile", build.dockerfile.as_str());
-                let rest = build.files.iter().map(|(n, t)| (n.as_str(), t.as_str()));
-                for (file, text) in std::iter::once(dockerfile).chain(rest) {
-                    let path = share(&format!("/var/lib/provision/build/{name}/{file}"));
-                    let rendered = Rendered { text: share(text), access: Arc::clone(&access) };
-                    files.entry(host.clone()).or_default().insert(path, rendered);
+        let mut found: Vec<(Arc<str>, Rendered)> = Vec::new();
+        for wish in wishes {
+            match &wish.resource {
+                Resource::File(file) => {
+                    let text = match &file.content {
+                        Content::Text(text) => shared.get(text),
+                        Content::Secret { template, secrets, .. } => {
+                            shared.get(&named(template, secrets))
+                        }
+                    };
+                    let access =
+                        shared.get(&format!("{}:{} {}", file.owner, file.group, file.mode));
+                    found.push((shared.get(&file.path), Rendered { text, access }));
                 }
+                Resource::Image(image) => {
+                    let Origin::Build(build) = &image.origin else { continue };
+                    let good = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+                    let name: String =
+                        image.name.chars().map(|c| if good(c) { c } else { '_' }).collect();
+                    let dockerfile = ("Dockerfile", build.dockerfile.as_str());
+                    let rest = build.files.iter().map(|(n, t)| (n.as_str(), t.as_str()));
+                    for (file, text) in std::iter::once(dockerfile).chain(rest) {
+                        let path = format!("/var/lib/provision/build/{name}/{file}");
+                        let access = shared.get("root:root 644");
+                        let rendered = Rendered { text: shared.get(text), access };
+                        found.push((shared.get(&path), rendered));
+                    }
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        if !found.is_empty() {
+            files.entry(host.clone()).or_default().extend(found);
         }
     }
-    files
 }
 
 /// The text with each slot filled with the name of its secret.
@@ -258,7 +336,7 @@ fn change(path: &str, a: Option<&Rendered>, b: Option<&Rendered>, hosts: &[&Host
 mod tests {
     use super::*;
 
-    fn files(list: &[(&str, &str, &str)]) -> Files {
+    fn some(list: &[(&str, &str, &str)]) -> Files {
         let mut files = Files::new();
         for (host, path, text) in list {
             let file = Rendered { text: Arc::from(*text), access: "root:root 644".into() };
@@ -269,8 +347,8 @@ mod tests {
 
     #[test]
     fn hosts_with_the_same_change_stand_together() {
-        let old = files(&[("a1", "/x", "1\n"), ("a2", "/x", "1\n"), ("a3", "/x", "1\n")]);
-        let new = files(&[
+        let old = some(&[("a1", "/x", "1\n"), ("a2", "/x", "1\n"), ("a3", "/x", "1\n")]);
+        let new = some(&[
             ("a1", "/x", "2\n"),
             ("a2", "/x", "2\n"),
             ("a3", "/x", "1\n"),
@@ -281,6 +359,32 @@ mod tests {
         assert!(changes[0].starts_with("# on a1, a2\n--- a/x\n+++ b/x\n"), "{}", changes[0]);
         assert!(changes[0].contains("\n-1\n+2\n"));
         assert!(changes[1].starts_with("# new file\n# on a3\n"), "{}", changes[1]);
+    }
+
+    /// Some agents at a time and all at once give the same files.
+    #[test]
+    fn parts_make_the_whole() {
+        use crate::inventory::load::{Lab, load_text};
+        let head = "version: 1\ncluster: c\nhosts:\n  m1: { address: 10.0.0.1 }\n";
+        let lines: String = (0..3)
+            .map(|i| {
+                let (first, last) = (i * 200 + 1, i * 200 + 200);
+                format!("  a[{first}:{last}]: {{ address: \"10.1.{i}.[1:200]\" }}\n")
+            })
+            .collect();
+        let text = format!("{head}{lines}")
+            + "zookeeper: { servers: { m1: 1 } }\nmesos:\n  version: 1.11.0\n  package: { preinstalled: true }\n  \
+               masters: { hosts: [m1] }\n  agents:\n    p: { hosts: [m1, \"a[1:300]\"] }\n    q: { hosts: [\"a[301:600]\"] }\n";
+        let loaded = load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No);
+        let inventory = loaded.expect("an inventory").inventory;
+        let templates = Templates::new(&BTreeMap::new()).expect("our templates");
+        let world = World { inventory: &inventory, templates: &templates, live: None };
+        let mut whole = Files::new();
+        let desired = desire(&world).expect("what is desired");
+        collect(&desired, None, &mut Shared::default(), &mut whole);
+        let parts = files(inventory, &templates, None).expect("files");
+        assert_eq!(parts.len(), 601);
+        assert!(parts == whole);
     }
 
     #[test]
