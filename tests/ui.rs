@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use indicatif::{ProgressDrawTarget, TermLike};
 use proptest::prelude::*;
 use provision::event::{Event, Outcome, Sink as _, SmokeOutcome, Stamped};
-use provision::inventory::load::{Lab, load_text};
 use provision::inventory::Inventory;
+use provision::inventory::load::{Lab, load_text};
 use provision::report::Report;
 use provision::tasks::Task;
 use provision::ui::github::annotations;
@@ -120,7 +120,9 @@ fn docs_explain_every_event_and_no_other() {
     assert!(explained.len() >= 17, "{explained:?}");
     let mut said: Vec<String> = all("x")
         .into_iter()
-        .map(|event| serde_json::to_value(stamped(event)).unwrap()["event"].as_str().unwrap().to_owned())
+        .map(|event| {
+            serde_json::to_value(stamped(event)).unwrap()["event"].as_str().unwrap().to_owned()
+        })
         .collect();
     said.dedup();
     for name in explained {
@@ -227,8 +229,10 @@ fn a_thousand_hosts_at_work_take_a_dozen_lines() {
     spinner.draw(&stamped(ended("h0", Outcome::Changed)));
     drop(spinner);
     let text = screen.text();
-    let shown: std::collections::BTreeSet<&str> =
-        text.split_whitespace().filter(|word| word.starts_with('h') && word[1..].parse::<u32>().is_ok()).collect();
+    let shown: std::collections::BTreeSet<&str> = text
+        .split_whitespace()
+        .filter(|word| word.starts_with('h') && word[1..].parse::<u32>().is_ok())
+        .collect();
     assert!(shown.len() <= 14, "{shown:?}");
     assert!(text.contains("more hosts at work"), "{text}");
 }
@@ -522,7 +526,11 @@ impl TermLike for Broken {
 }
 
 /// As much of JSON Schema as ours uses.
-fn fits(root: &serde_json::Value, schema: &serde_json::Value, value: &serde_json::Value) -> Result<(), String> {
+fn fits(
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    value: &serde_json::Value,
+) -> Result<(), String> {
     use serde_json::Value;
     let Some(rules) = schema.as_object() else { return Ok(()) };
     for (rule, with) in rules {

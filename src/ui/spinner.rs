@@ -139,8 +139,7 @@ impl Spinner {
             }
             Event::StageStarted { stage, actions, .. } => {
                 self.clear();
-                self.stage =
-                    Stage { title: stage.clone(), actions: *actions, ..Stage::default() };
+                self.stage = Stage { title: stage.clone(), actions: *actions, ..Stage::default() };
                 self.show_stage();
             }
             Event::WaveStarted { .. } => {
@@ -235,7 +234,12 @@ impl Drop for Spinner {
     }
 }
 
-fn row(screen: &MultiProgress, letters: Letters, host: Option<&HostName>, elapsed: Duration) -> ProgressBar {
+fn row(
+    screen: &MultiProgress,
+    letters: Letters,
+    host: Option<&HostName>,
+    elapsed: Duration,
+) -> ProgressBar {
     let template = match host {
         Some(_) => "  {spinner} {prefix} {wide_msg} {elapsed:>4}",
         None => "{spinner} {wide_msg} {elapsed:>4}",
