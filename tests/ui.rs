@@ -198,7 +198,12 @@ fn a_terminal_shows_who_works_and_keeps_what_went_wrong() {
         if matches!(event, Event::Interrupted { .. } | Event::RunEnded { .. }) {
             break;
         }
+        let waits = matches!(event, Event::GateWaiting { .. });
         spinner.draw(&stamped(event));
+        // Not everything is drawn at once, but everything in the end.
+        while waits && !screen.text().contains("waiting: ") {
+            std::thread::yield_now();
+        }
     }
     let text = screen.text();
     for part in [
@@ -207,8 +212,8 @@ fn a_terminal_shows_who_works_and_keeps_what_went_wrong() {
         "==> Mesos agents: 5 actions on 2 hosts",
         "Mesos agents: 1 of 5",
         "file /etc/mesos/zk: out of disk",
-        "FAILED a2: service mesos-slave: out of disk (status 7)",
-        "      | last",
+        "\n  FAILED a2: service mesos-slave: out of disk (status 7)",
+        "      | last\n",
         "waiting: out of disk",
         "smoke pi-on-a1 a1: FAILED",
     ] {
@@ -241,6 +246,7 @@ fn a_thousand_hosts_at_work_take_a_dozen_lines() {
 fn a_terminal_that_breaks_ends_nothing() {
     let mut spinner = Spinner::new(
         ProgressDrawTarget::term_like(Box::new(Broken)),
+        Box::new(nobody()),
         Colour::Yes,
         Letters::Unicode,
     );
@@ -250,11 +256,15 @@ fn a_terminal_that_breaks_ends_nothing() {
         }
     }
     drop(spinner);
-    // And lines into a pipe that nobody reads.
+    line(nobody(), "nobody");
+    styled(nobody(), "listens");
+}
+
+/// A pipe that nobody reads.
+fn nobody() -> io::PipeWriter {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    line(&writer, "nobody");
-    styled(&writer, "listens");
+    writer
 }
 
 proptest! {
@@ -408,7 +418,7 @@ fn demo() -> Inventory {
 
 fn spinner(screen: &Screen) -> Spinner {
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
-    Spinner::new(target, Colour::No, Letters::Ascii)
+    Spinner::new(target, Box::new(screen.clone()), Colour::No, Letters::Ascii)
 }
 
 /// Keeps what renderers are given.
@@ -432,6 +442,17 @@ impl Screen {
 
     fn forget(&self) {
         self.0.lock().unwrap().clear();
+    }
+}
+
+impl io::Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push_str(std::str::from_utf8(bytes).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -471,7 +492,7 @@ impl TermLike for Screen {
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        Ok(())
+        self.write_line("")
     }
 
     fn flush(&self) -> io::Result<()> {
