@@ -15,8 +15,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// When to use colours; `auto` heeds NO_COLOR, CLICOLOR_FORCE and the terminal
+    /// When to use colours: always, never, or auto, which heeds NO_COLOR, CLICOLOR_FORCE and the terminal
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     pub color: Color,
 }
 
@@ -143,8 +144,9 @@ pub struct RunOutput {
     /// Append every event as a line of JSON
     #[arg(long, value_name = "FILE", value_parser = LogFile::open)]
     pub log_file: Option<LogFile>,
-    /// What else is written to standard output; `github` by itself in a GitHub workflow
+    /// `github` annotates what went wrong, and is the default in a GitHub workflow; `text` does not
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "json")]
+    #[arg(hide_possible_values = true)]
     pub format: Option<Format>,
 }
 

@@ -51,7 +51,9 @@ fn set_colours(wanted: Color) {
     let choice = match wanted {
         Color::Always => anstream::ColorChoice::Always,
         Color::Never => anstream::ColorChoice::Never,
-        Color::Auto if set("NO_COLOR").is_none() && set("FORCE_COLOR").is_some_and(|it| it != "0") => {
+        Color::Auto
+            if set("NO_COLOR").is_none() && set("FORCE_COLOR").is_some_and(|it| it != "0") =>
+        {
             anstream::ColorChoice::Always
         }
         Color::Auto => return,

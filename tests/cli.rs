@@ -8,11 +8,20 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory as _;
 use provision::cli::Cli;
+use provision::resource::proof::Proof;
+use provision::script::Step;
 use serde_json::{Value as Json, json};
+
+#[expect(dead_code, reason = "others use more of it")]
+#[path = "support/sshd.rs"]
+mod sshd;
+
+use sshd::Sshd;
 
 /// A command that is added or changed changes a snapshot: `INSTA_UPDATE=always` takes it.
 #[test]
@@ -52,7 +61,9 @@ fn misuse_is_1_and_help_is_0() {
 fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
     let files = Files::new();
     let to = |flag: &str, path: &str| provision(&["plan", &files.inventory(), flag, path]);
-    for (flag, path) in [("--log-file", "/nowhere/at/all"), ("--junit", "/nowhere/at/all"), ("--junit", "/")] {
+    for (flag, path) in
+        [("--log-file", "/nowhere/at/all"), ("--junit", "/nowhere/at/all"), ("--junit", "/")]
+    {
         let output = to(flag, path);
         assert_eq!(output.status.code(), Some(1), "{flag} {path}");
         assert!(text(&output.stderr).contains(flag), "{}", text(&output.stderr));
@@ -63,10 +74,23 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
 fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
     let files = Files::new();
     let (junit, log) = (files.path("j.xml"), files.path("run.log"));
-    let output = provision(&["plan", &files.inventory(), "--junit", &junit, "--log-file", &log, "--format", "github"]);
+    let output = provision(&[
+        "plan",
+        &files.inventory(),
+        "--junit",
+        &junit,
+        "--log-file",
+        &log,
+        "--format",
+        "github",
+    ]);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("! m1: unreachable: "), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("::error title=m1 unreachable::"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("::error title=m1 unreachable::"),
+        "{}",
+        text(&output.stdout)
+    );
     let xml = fs::read_to_string(junit).unwrap();
     assert!(xml.contains("<testsuite name=\"m1\" hostname=\"m1\""), "{xml}");
     assert!(xml.contains("errors=\"1\"") && xml.contains("<error message="), "{xml}");
@@ -129,7 +153,10 @@ fn ansible_finds_hosts_groups_and_how_to_reach_them() {
     assert_eq!(list["masters"], json!({"hosts": ["m1"]}));
     assert_eq!(list["agents"], json!({"children": ["pool_big_ones"]}));
     assert_eq!(list["pool_big_ones"], json!({"hosts": ["a2", "a10"]}));
-    assert_eq!(list["all"]["children"], json!(["agents", "masters", "retired", "ungrouped", "zookeeper"]));
+    assert_eq!(
+        list["all"]["children"],
+        json!(["agents", "masters", "retired", "ungrouped", "zookeeper"])
+    );
     assert_eq!(list["retired"], json!({"hosts": ["r1"]}));
     assert_eq!(list["ungrouped"], json!({"hosts": ["x1"]}));
     let vars = &list["_meta"]["hostvars"];
@@ -162,14 +189,19 @@ fn completions_and_pages_know_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = provision(&["completions", shell]);
         for command in Cli::command().get_subcommands() {
-            assert!(text(&output.stdout).contains(command.get_name()), "{shell}: {}", command.get_name());
+            assert!(
+                text(&output.stdout).contains(command.get_name()),
+                "{shell}: {}",
+                command.get_name()
+            );
         }
     }
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("man1");
     assert_eq!(provision(&["man", to.to_str().unwrap()]).status.code(), Some(0));
     for command in Cli::command().get_subcommands() {
-        let page = fs::read_to_string(to.join(format!("provision-{}.1", command.get_name()))).unwrap();
+        let page =
+            fs::read_to_string(to.join(format!("provision-{}.1", command.get_name()))).unwrap();
         assert!(page.contains(".TH"), "{page}");
     }
     assert!(text(&provision(&["man"]).stdout).contains(".TH provision 1"));
@@ -189,12 +221,114 @@ fn a_host_that_is_not_in_the_inventory_is_not_called() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_through_the_connection_that_runs_use() {
+    let Some(there) = There::new().await else { return };
+    let hello = there.run(&["ssh", "m1", &there.inventory, "--", "echo", "$0;", "exit", "7"]);
+    assert_eq!(hello.status.code(), Some(7), "{}", text(&hello.stderr));
+    assert!(text(&hello.stdout).contains("sh"), "{}", text(&hello.stdout));
+    let again = there.run(&["ssh", "m1", &there.inventory, "--", "cat"]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!(there.sshd.logins(), 1, "a second handshake");
+    let killed = there.run(&["ssh", "m1", &there.inventory, "--", "kill", "-TERM", "$$"]);
+    assert!(!killed.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_without_entries_is_no_error() {
+    let Some(there) = There::new().await else { return };
+    let unit = format!("provision-test-{}", std::process::id());
+    let logs = there.run(&["logs", "m1", &there.inventory, "--unit", &unit]);
+    assert_eq!(text(&logs.stderr), "");
+    assert_eq!(logs.status.code(), Some(0));
+    assert_eq!(text(&logs.stdout), "");
+}
+
+/// This machine as a host behind an sshd of our own, with a journal that says what it is asked.
+struct There {
+    sshd: Sshd,
+    inventory: String,
+}
+
+impl There {
+    async fn new() -> Option<There> {
+        let sshd = Sshd::start("").await?;
+        let ssh = sshd.ssh("root");
+        let show = |path: &Option<std::path::PathBuf>| path.as_ref().unwrap().display().to_string();
+        let inventory = sshd.path("inventory.yaml");
+        let body = format!(
+            "version: 1\ncluster: test\nssh: {{ user: root, become: false, port: {}, identity_file: {}, known_hosts: {}, config_file: {} }}\n\
+             hosts:\n  m1: {{ address: 10.9.9.1, ssh: {{ host: 127.0.0.1 }} }}\n  a1: {{ address: 10.9.9.2 }}\n\
+             zookeeper: {{ servers: {{ m1: 1 }} }}\n\
+             mesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n  masters: {{ hosts: [m1] }}\n  agents: {{ p: {{ hosts: [a1] }} }}\n",
+            sshd.port,
+            show(&ssh.identity_file),
+            show(&ssh.known_hosts),
+            show(&ssh.config_file)
+        );
+        fs::write(&inventory, body).unwrap();
+        fs::create_dir(sshd.path("r")).unwrap();
+        Some(There { inventory: inventory.to_str().unwrap().to_owned(), sshd })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        // Its connections are its own.
+        command.env("XDG_RUNTIME_DIR", self.sshd.path("r"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
+/// Polls until something is so.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it never was so");
+}
+
+#[test]
+fn a_proof_that_fails_now_is_not_taken_for_proven() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut proof = Proof::new("pi", "new".to_owned(), "echo no; return 1".to_owned());
+    proof.stamp = dir.path().join("pi.proof").to_str().unwrap().to_owned();
+    fs::write(&proof.stamp, "old\n").unwrap();
+    let run = |proof: &Proof| {
+        let steps = proof.fix();
+        let [Step::Run(fix)] = steps.as_slice() else { panic!("{steps:?}") };
+        let script = fix.script(|_| String::new());
+        // Who it belongs to is root's business.
+        let script = script.replace("chown \"$2:$3\" \"$t\"; ", "");
+        Command::new("sh").args(["-c", &script]).output().unwrap().status.code()
+    };
+    assert_eq!(run(&proof), Some(1));
+    assert!(!Path::new(&proof.stamp).exists());
+    proof.script = "echo yes".to_owned();
+    assert_eq!(run(&proof), Some(0));
+    assert_eq!(fs::read_to_string(&proof.stamp).unwrap(), "new\n");
+}
+
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
     command.args(arguments).stdin(Stdio::null());
     for name in [
-        "CI", "GITHUB_ACTIONS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "COLUMNS",
-        "PROVISION_INVENTORY", "PROVISION_FORKS", "PROVISION_USER",
+        "CI",
+        "GITHUB_ACTIONS",
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "PROVISION_INVENTORY",
+        "PROVISION_FORKS",
+        "PROVISION_USER",
     ] {
         command.env_remove(name);
     }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use indicatif::{ProgressDrawTarget, TermLike};
 use proptest::prelude::*;
 use provision::event::{Event, Outcome, Sink as _, SmokeOutcome, Stamped};
-use provision::inventory::load::{Lab, load_text};
 use provision::inventory::Inventory;
+use provision::inventory::load::{Lab, load_text};
 use provision::report::Report;
 use provision::tasks::Task;
 use provision::ui::github::annotations;
@@ -120,7 +120,9 @@ fn docs_explain_every_event_and_no_other() {
     assert!(explained.len() >= 17, "{explained:?}");
     let mut said: Vec<String> = all("x")
         .into_iter()
-        .map(|event| serde_json::to_value(stamped(event)).unwrap()["event"].as_str().unwrap().to_owned())
+        .map(|event| {
+            serde_json::to_value(stamped(event)).unwrap()["event"].as_str().unwrap().to_owned()
+        })
         .collect();
     said.dedup();
     for name in explained {
@@ -196,7 +198,12 @@ fn a_terminal_shows_who_works_and_keeps_what_went_wrong() {
         if matches!(event, Event::Interrupted { .. } | Event::RunEnded { .. }) {
             break;
         }
+        let waits = matches!(event, Event::GateWaiting { .. });
         spinner.draw(&stamped(event));
+        // Not everything is drawn at once, but everything in the end.
+        while waits && !screen.text().contains("waiting: ") {
+            std::thread::yield_now();
+        }
     }
     let text = screen.text();
     for part in [
@@ -205,8 +212,8 @@ fn a_terminal_shows_who_works_and_keeps_what_went_wrong() {
         "==> Mesos agents: 5 actions on 2 hosts",
         "Mesos agents: 1 of 5",
         "file /etc/mesos/zk: out of disk",
-        "FAILED a2: service mesos-slave: out of disk (status 7)",
-        "      | last",
+        "\n  FAILED a2: service mesos-slave: out of disk (status 7)",
+        "      | last\n",
         "waiting: out of disk",
         "smoke pi-on-a1 a1: FAILED",
     ] {
@@ -227,8 +234,10 @@ fn a_thousand_hosts_at_work_take_a_dozen_lines() {
     spinner.draw(&stamped(ended("h0", Outcome::Changed)));
     drop(spinner);
     let text = screen.text();
-    let shown: std::collections::BTreeSet<&str> =
-        text.split_whitespace().filter(|word| word.starts_with('h') && word[1..].parse::<u32>().is_ok()).collect();
+    let shown: std::collections::BTreeSet<&str> = text
+        .split_whitespace()
+        .filter(|word| word.starts_with('h') && word[1..].parse::<u32>().is_ok())
+        .collect();
     assert!(shown.len() <= 14, "{shown:?}");
     assert!(text.contains("more hosts at work"), "{text}");
 }
@@ -237,6 +246,7 @@ fn a_thousand_hosts_at_work_take_a_dozen_lines() {
 fn a_terminal_that_breaks_ends_nothing() {
     let mut spinner = Spinner::new(
         ProgressDrawTarget::term_like(Box::new(Broken)),
+        Box::new(nobody()),
         Colour::Yes,
         Letters::Unicode,
     );
@@ -246,11 +256,15 @@ fn a_terminal_that_breaks_ends_nothing() {
         }
     }
     drop(spinner);
-    // And lines into a pipe that nobody reads.
+    line(nobody(), "nobody");
+    styled(nobody(), "listens");
+}
+
+/// A pipe that nobody reads.
+fn nobody() -> io::PipeWriter {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    line(&writer, "nobody");
-    styled(&writer, "listens");
+    writer
 }
 
 proptest! {
@@ -404,7 +418,7 @@ fn demo() -> Inventory {
 
 fn spinner(screen: &Screen) -> Spinner {
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
-    Spinner::new(target, Colour::No, Letters::Ascii)
+    Spinner::new(target, Box::new(screen.clone()), Colour::No, Letters::Ascii)
 }
 
 /// Keeps what renderers are given.
@@ -428,6 +442,17 @@ impl Screen {
 
     fn forget(&self) {
         self.0.lock().unwrap().clear();
+    }
+}
+
+impl io::Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push_str(std::str::from_utf8(bytes).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -467,7 +492,7 @@ impl TermLike for Screen {
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        Ok(())
+        self.write_line("")
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -522,7 +547,11 @@ impl TermLike for Broken {
 }
 
 /// As much of JSON Schema as ours uses.
-fn fits(root: &serde_json::Value, schema: &serde_json::Value, value: &serde_json::Value) -> Result<(), String> {
+fn fits(
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    value: &serde_json::Value,
+) -> Result<(), String> {
     use serde_json::Value;
     let Some(rules) = schema.as_object() else { return Ok(()) };
     for (rule, with) in rules {

@@ -163,10 +163,10 @@ fn groups(inventory: &Inventory) -> BTreeMap<String, Group> {
     };
     for host in present(inventory) {
         let name = &host.name;
-        if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper {
-            if servers.contains_key(name) {
-                member("zookeeper", name);
-            }
+        if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper
+            && servers.contains_key(name)
+        {
+            member("zookeeper", name);
         }
         if inventory.mesos.masters.contains(name) {
             member("masters", name);
@@ -249,10 +249,10 @@ fn variables(inventory: &Inventory, host: &Host) -> Json {
     if let Some(pool) = &host.pool {
         set("provision_pool", json!(pool));
     }
-    if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper {
-        if let Some(id) = servers.get(&host.name) {
-            set("provision_zookeeper_id", json!(id));
-        }
+    if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper
+        && let Some(id) = servers.get(&host.name)
+    {
+        set("provision_zookeeper_id", json!(id));
     }
     if let Some(agent) = inventory.agent(&host.name) {
         set("provision_attributes", json!(agent.attributes.to_string()));

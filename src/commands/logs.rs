@@ -110,6 +110,11 @@ struct Page<'a> {
 
 /// What begins the last line. Source: journalctl(1), `--show-cursor`.
 const CURSOR: &str = "-- cursor: ";
+/// What stands in for a failure's status.
+const ENDED: &str = "journalctl ended with status ";
+/// So ends `--show-cursor` where there is no entry to show one of, without a word.
+/// Source: measured, systemd 252.
+const EMPTY: &str = "journalctl ended with status 1";
 
 fn probe(units: &[&str], since: &Since) -> Probe {
     let mut command = "LC_ALL=C journalctl -q --no-pager -o short-iso --show-cursor".to_owned();
@@ -120,7 +125,7 @@ fn probe(units: &[&str], since: &Since) -> Probe {
         Since::Last(lines) => format!(" -n {lines}"),
         Since::After(cursor) => format!(" -n {FLOOD} --after-cursor={}", quote(cursor)),
     };
-    Probe::new("journal", format!("{command}{from} 2>&1 || echo \"journalctl ended with status $?\""))
+    Probe::new("journal", format!("{command}{from} 2>&1 || echo \"{ENDED}$?\""))
 }
 
 fn read(sections: &Sections) -> Result<Page<'_>, String> {
@@ -129,7 +134,10 @@ fn read(sections: &Sections) -> Result<Page<'_>, String> {
     while lines.last().is_some_and(|last| last.is_empty()) {
         lines.pop();
     }
-    if lines.last().is_some_and(|last| last.starts_with("journalctl ended with status")) {
+    if lines == [EMPTY] {
+        return Ok(Page { lines: Vec::new(), cursor: None });
+    }
+    if lines.last().is_some_and(|last| last.starts_with(ENDED)) {
         return Err(lines.join("; "));
     }
     let cursor = lines.last().and_then(|last| last.strip_prefix(CURSOR)).map(str::to_owned);
@@ -160,6 +168,8 @@ mod tests {
 
     #[test]
     fn a_journal_that_cannot_be_read_is_an_error() {
+        let empty = sections("journalctl ended with status 1\n");
+        assert!(read(&empty).unwrap().lines.is_empty());
         let answer = sections("No such unit\njournalctl ended with status 1\n");
         assert_eq!(read(&answer).err().unwrap(), "No such unit; journalctl ended with status 1");
     }

@@ -41,8 +41,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         Ok(session) => session,
         Err(quit) => return Ok(quit.0),
     };
-    let limits =
-        Limits { limit: args.limit.clone(), tasks: vec![Task::Smoke.name().to_owned()] };
+    let limits = Limits { limit: args.limit.clone(), tasks: vec![Task::Smoke.name().to_owned()] };
     let scope = match session.scope(&limits) {
         Ok(scope) => scope,
         Err(why) => {
@@ -126,7 +125,8 @@ fn forget(observed: &mut Observed) {
 }
 
 fn counts(report: &Report) -> String {
-    let count = |of: SmokeOutcome| report.smoke.iter().filter(|(_, _, result, _)| *result == of).count();
+    let count =
+        |of: SmokeOutcome| report.smoke.iter().filter(|(_, _, result, _)| *result == of).count();
     format!(
         "Smoke: {} passed, {} failed, {} without room, {} not run.",
         count(SmokeOutcome::Passed),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -20,8 +20,15 @@ pub struct Args {
     host: String,
     #[command(flatten)]
     source: Source,
-    #[command(flatten)]
-    reach: Reach,
+    /// Login user, over the inventory's
+    #[arg(short = 'u', long, env = "PROVISION_USER")]
+    user: Option<String>,
+    /// Private key file, over the inventory's
+    #[arg(long, value_name = "FILE")]
+    private_key: Option<PathBuf>,
+    /// Accept and remember the host's key if it is not known yet; a changed key is refused always
+    #[arg(long)]
+    accept_new_host_keys: bool,
     /// A command instead of a shell
     #[arg(last = true)]
     command: Vec<String>,
@@ -29,7 +36,15 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = match start(&args.source, Some(&args.reach)).await? {
+    // sudo is for whoever sits there.
+    let reach = Reach {
+        user: args.user.clone(),
+        private_key: args.private_key.clone(),
+        ask_become_pass: false,
+        become_password_file: None,
+        accept_new_host_keys: args.accept_new_host_keys,
+    };
+    let session = match start(&args.source, Some(&reach)).await? {
         Ok(session) => session,
         Err(quit) => return Ok(quit.0),
     };
@@ -37,8 +52,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let Some(machine) = session.inventory.hosts.get(&host) else {
         anyhow::bail!("there is no host `{host}`");
     };
-    let keys =
-        if args.reach.accept_new_host_keys { UnknownKeys::Accept } else { UnknownKeys::Refuse };
+    let keys = if args.accept_new_host_keys { UnknownKeys::Accept } else { UnknownKeys::Refuse };
     let options = Options::new(keys).map_err(|error| anyhow::anyhow!("{error}"))?;
     let link = match connect(&machine.ssh, &options).await {
         Ok(link) => link,
@@ -48,12 +62,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         }
     };
     let terminal = args.command.is_empty() && std::io::stdin().is_terminal();
-    let session = if terminal { Ends::Terminal } else { Ends::Pipe };
+    let ends = if terminal { Ends::Terminal } else { Ends::Pipe };
     let arguments = arguments(
         link.control_socket(),
         machine.ssh.config_file.as_deref(),
         &machine.ssh.host,
-        session,
+        ends,
         &args.command,
     );
     let program = which::which("ssh").context("there is no ssh here; install openssh-client")?;
@@ -95,7 +109,7 @@ fn arguments(
     socket: &Path,
     config: Option<&Path>,
     host: &str,
-    session: Ends,
+    ends: Ends,
     command: &[String],
 ) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
@@ -118,7 +132,7 @@ fn arguments(
     ] {
         list.extend(["-o".into(), option.into()]);
     }
-    list.push(if session == Ends::Terminal { "-t".into() } else { "-T".into() });
+    list.push(if ends == Ends::Terminal { "-t".into() } else { "-T".into() });
     list.extend(["--".into(), host.into()]);
     list.extend(command.iter().map(OsString::from));
     list

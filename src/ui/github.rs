@@ -19,9 +19,8 @@ impl Render for Github {
 
 /// What of an event is worth an annotation.
 pub fn annotations(event: &Event) -> Vec<String> {
-    let error = |title: String, message: &str| {
-        vec![annotation(Severity::Error, None, &title, message)]
-    };
+    let error =
+        |title: String, message: &str| vec![annotation(Severity::Error, None, &title, message)];
     match event {
         Event::HostUnreachable { host, reason } => error(format!("{host} unreachable"), reason),
         Event::ActionEnded { host, task, resource, outcome, .. } => match outcome {
@@ -41,7 +40,12 @@ pub fn annotations(event: &Event) -> Vec<String> {
                     Member::Sick(why) => why.as_str(),
                     Member::Silent => "its host could not be asked",
                 };
-                Some(annotation(Severity::Error, None, &format!("{task} on {host} does not serve"), why))
+                Some(annotation(
+                    Severity::Error,
+                    None,
+                    &format!("{task} on {host} does not serve"),
+                    why,
+                ))
             })
             .collect(),
         Event::SmokeResult { check, host, result: SmokeOutcome::Failed, detail, .. } => {

@@ -91,7 +91,11 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     if path.file_name().is_none() || path.is_dir() {
         return Err("it must name a file".to_owned());
     }
-    if parent.is_dir() { Ok(path) } else { Err(format!("there is no directory {}", parent.display())) }
+    if parent.is_dir() {
+        Ok(path)
+    } else {
+        Err(format!("there is no directory {}", parent.display()))
+    }
 }
 
 fn directory(path: &Path) -> &Path {
@@ -112,7 +116,8 @@ impl Cases {
         self.began.get_or_insert_with(|| stamped.ts.clone());
         match &stamped.event {
             // What a proof showed is said by its result.
-            Event::ActionEnded { task: Task::Smoke, outcome, .. } if *outcome != Outcome::Skipped => {}
+            Event::ActionEnded { task: Task::Smoke, outcome, .. }
+                if *outcome != Outcome::Skipped => {}
             Event::ActionEnded { host, task, resource, outcome, seconds } => {
                 let result = match outcome {
                     Outcome::Changed | Outcome::Unchanged => Verdict::Passed,
@@ -161,7 +166,9 @@ impl Cases {
                 }
                 // Those that held the gate without having been touched.
                 let touched: BTreeSet<&HostName> = hosts.iter().collect();
-                for (host, member) in members.iter().filter(|(host, _)| !*open && !touched.contains(host)) {
+                for (host, member) in
+                    members.iter().filter(|(host, _)| !*open && !touched.contains(host))
+                {
                     if let Member::Sick(why) = member {
                         let result = Verdict::Failed(why.clone());
                         self.push(Some(host), task.name(), "gate", *seconds, result);
@@ -197,7 +204,14 @@ impl Cases {
         }
     }
 
-    fn push(&mut self, host: Option<&HostName>, class: &str, name: &str, seconds: f64, result: Verdict) {
+    fn push(
+        &mut self,
+        host: Option<&HostName>,
+        class: &str,
+        name: &str,
+        seconds: f64,
+        result: Verdict,
+    ) {
         self.suites.entry(host.cloned()).or_default().push(Case {
             class: class.to_owned(),
             name: name.to_owned(),
@@ -256,7 +270,10 @@ fn write_case(text: &mut String, suite: &str, case: &Case) {
         let why = escaped(why);
         let _ = match element {
             "skipped" => writeln!(text, "      <skipped message=\"{why}\"/>"),
-            _ => writeln!(text, "      <{element} message=\"{why}\" type=\"{element}\">{why}</{element}>"),
+            _ => writeln!(
+                text,
+                "      <{element} message=\"{why}\" type=\"{element}\">{why}</{element}>"
+            ),
         };
     }
     if !case.output.is_empty() {
@@ -290,7 +307,10 @@ fn escaped(text: &str) -> String {
             // As a reference, or a reader would make a blank of it in an attribute.
             '\n' => out.push_str("&#10;"),
             '\t' => out.push_str("&#9;"),
-            '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}' => {
+            '\u{20}'..='\u{7e}'
+            | '\u{a0}'..='\u{d7ff}'
+            | '\u{e000}'..='\u{fffd}'
+            | '\u{10000}'..='\u{10ffff}' => {
                 out.push(c);
             }
             c => {

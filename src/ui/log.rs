@@ -37,7 +37,8 @@ impl LogFile {
             }
             Ok(file)
         };
-        let file = open().map_err(|error: std::io::Error| format!("it cannot be written: {error}"))?;
+        let file =
+            open().map_err(|error: std::io::Error| format!("it cannot be written: {error}"))?;
         Ok(LogFile { path: PathBuf::from(path), file: Arc::new(file) })
     }
 }

@@ -26,15 +26,8 @@ pub enum Verbosity {
 impl Render for Plain {
     fn draw(&mut self, event: &Stamped) {
         for text in lines(&event.event, self.verbose) {
-            self.say(&event.event, &text);
+            styled(std::io::stderr().lock(), &paint(&event.event, &text, self.colour));
         }
-    }
-}
-
-impl Plain {
-    /// Prints one line of an event.
-    pub(super) fn say(&self, event: &Event, text: &str) {
-        styled(std::io::stderr().lock(), &paint(event, text, self.colour));
     }
 }
 

@@ -89,14 +89,20 @@ mod tests {
         let plain = Screen::Plain(Verbosity::Normal);
         let term = ("TERM", "xterm");
         assert_eq!(of(&normal, Stderr::Terminal, &[term]), Screen::Moving(Letters::Ascii));
-        assert_eq!(of(&normal, Stderr::Terminal, &[term, ("LANG", "C.utf8")]), Screen::Moving(Letters::Unicode));
+        assert_eq!(
+            of(&normal, Stderr::Terminal, &[term, ("LANG", "C.utf8")]),
+            Screen::Moving(Letters::Unicode)
+        );
         let over = [term, ("LC_ALL", "C"), ("LANG", "C.UTF-8")];
         assert_eq!(of(&normal, Stderr::Terminal, &over), Screen::Moving(Letters::Ascii));
         assert_eq!(of(&normal, Stderr::Other, &[term]), plain);
         assert_eq!(of(&normal, Stderr::Terminal, &[]), plain);
         assert_eq!(of(&normal, Stderr::Terminal, &[("TERM", "dumb")]), plain);
         assert_eq!(of(&normal, Stderr::Terminal, &[term, ("CI", "true")]), plain);
-        assert_eq!(of(&normal, Stderr::Terminal, &[term, ("CI", "")]), Screen::Moving(Letters::Ascii));
+        assert_eq!(
+            of(&normal, Stderr::Terminal, &[term, ("CI", "")]),
+            Screen::Moving(Letters::Ascii)
+        );
         let verbose = RunOutput { verbose: true, ..RunOutput::default() };
         assert_eq!(of(&verbose, Stderr::Terminal, &[term]), Screen::Plain(Verbosity::Verbose));
         let json = RunOutput { json: true, verbose: true, ..RunOutput::default() };

@@ -1,20 +1,35 @@
 //! A terminal that moves: a line for the stage and one for each host that works, everything else
 //! printed above them as [`Plain`](super::plain::Plain) prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::io::Write;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plain::{Plain, Verbosity, lines, paint};
-use super::{Colour, Render};
+use super::{Colour, Render, styled};
 use crate::event::{Event, Outcome, Stamped};
 use crate::inventory::HostName;
 
 /// Draws what moves on a terminal.
 #[derive(Debug)]
 pub struct Spinner {
+    inner: Arc<Mutex<Inner>>,
+    /// Dropped with us, which ends the thread that ticks.
+    _alive: Sender<()>,
+}
+
+/// Rows and lines are written under one lock, ours: indicatif's own ticking would draw between our
+/// lines, and its `suspend`, made for that, panics when the terminal is gone.
+/// Source: measured with a broken terminal, indicatif 0.18.6, multi.rs:505.
+#[derive(Debug)]
+struct Inner {
     screen: MultiProgress,
+    paper: Box<dyn Paper>,
     colour: Colour,
     letters: Letters,
     /// Hosts still to be reached, then the stage.
@@ -25,6 +40,11 @@ pub struct Spinner {
     /// Set once somebody asked to stop: from then on lines only.
     plain: Option<Plain>,
 }
+
+/// Where lines are printed: what the rows' terminal is too.
+pub trait Paper: Write + Send + Debug {}
+
+impl<T: Write + Send + Debug> Paper for T {}
 
 /// Which characters the terminal's locale has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +62,7 @@ struct Stage {
     actions: usize,
     waiting: String,
     connecting: usize,
-    reached: std::collections::BTreeSet<HostName>,
+    reached: BTreeSet<HostName>,
 }
 
 #[derive(Debug)]
@@ -58,28 +78,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 impl Render for Spinner {
     fn draw(&mut self, event: &Stamped) {
-        if let Some(plain) = &mut self.plain {
-            plain.draw(event);
-            return;
-        }
-        let event = &event.event;
-        if matches!(event, Event::Interrupted { .. }) {
-            // The terminal has written `^C` among our lines, and what follows must not be lost.
-            self.clear();
-            let plain = Plain { verbose: Verbosity::Normal, colour: self.colour };
-            for text in lines(event, Verbosity::Normal) {
-                plain.say(event, &text);
-            }
-            self.plain = Some(plain);
-            return;
-        }
-        self.advance(event);
-        if !moves(event) {
-            for text in lines(event, Verbosity::Normal) {
-                // Drawn again below it. A terminal that is gone is no reason to stop.
-                let _ = self.screen.println(paint(event, &text, self.colour));
-            }
-        }
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).draw(event);
     }
 }
 
@@ -97,21 +96,72 @@ fn moves(event: &Event) -> bool {
 impl Spinner {
     /// On a terminal that standard error is; `None` when it cannot move the cursor.
     pub fn on_stderr(colour: Colour, letters: Letters) -> Option<Spinner> {
-        let spinner = Spinner::new(ProgressDrawTarget::stderr_with_hz(10), colour, letters);
-        // What is hidden swallows lines too.
-        (!spinner.screen.is_hidden()).then_some(spinner)
+        let target = ProgressDrawTarget::stderr_with_hz(10);
+        // What is hidden would show nobody at work.
+        (!target.is_hidden())
+            .then(|| Spinner::new(target, Box::new(std::io::stderr()), colour, letters))
     }
 
     /// On any target.
-    pub fn new(target: ProgressDrawTarget, colour: Colour, letters: Letters) -> Spinner {
-        Spinner {
+    pub fn new(
+        target: ProgressDrawTarget,
+        paper: Box<dyn Paper>,
+        colour: Colour,
+        letters: Letters,
+    ) -> Spinner {
+        let inner = Arc::new(Mutex::new(Inner {
             screen: MultiProgress::with_draw_target(target),
+            paper,
             colour,
             letters,
             top: None,
             stage: Stage::default(),
             hosts: BTreeMap::new(),
             plain: None,
+        }));
+        let (_alive, end) = channel();
+        let ticking = Arc::clone(&inner);
+        std::thread::spawn(move || {
+            while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                ticking.lock().unwrap_or_else(PoisonError::into_inner).tick();
+            }
+        });
+        Spinner { inner, _alive }
+    }
+}
+
+impl Inner {
+    fn draw(&mut self, event: &Stamped) {
+        if let Some(plain) = &mut self.plain {
+            plain.draw(event);
+            return;
+        }
+        let event = &event.event;
+        if matches!(event, Event::Interrupted { .. }) {
+            // The terminal has written `^C` among our rows; from now on nothing moves.
+            self.clear();
+            self.plain = Some(Plain { verbose: Verbosity::Normal, colour: self.colour });
+        }
+        self.advance(event);
+        if moves(event) {
+            return;
+        }
+        let texts = lines(event, Verbosity::Normal);
+        if !texts.is_empty() {
+            // Rows go, lines come, rows are drawn again below. Not through indicatif's `println`: it
+            // ends lines by filling them with blanks, which copies badly.
+            let _ = self.screen.clear();
+            for text in texts {
+                styled(&mut self.paper, &paint(event, &text, self.colour));
+            }
+            self.tick();
+        }
+    }
+
+    /// Draws all rows again.
+    fn tick(&self) {
+        for bar in self.top.iter().chain(self.hosts.values().filter_map(|work| work.row.as_ref())) {
+            bar.tick();
         }
     }
 
@@ -139,8 +189,7 @@ impl Spinner {
             }
             Event::StageStarted { stage, actions, .. } => {
                 self.clear();
-                self.stage =
-                    Stage { title: stage.clone(), actions: *actions, ..Stage::default() };
+                self.stage = Stage { title: stage.clone(), actions: *actions, ..Stage::default() };
                 self.show_stage();
             }
             Event::WaveStarted { .. } => {
@@ -231,11 +280,16 @@ impl Spinner {
 /// Whatever ends us, the last thing on the terminal is not a row that stands still.
 impl Drop for Spinner {
     fn drop(&mut self) {
-        self.clear();
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-fn row(screen: &MultiProgress, letters: Letters, host: Option<&HostName>, elapsed: Duration) -> ProgressBar {
+fn row(
+    screen: &MultiProgress,
+    letters: Letters,
+    host: Option<&HostName>,
+    elapsed: Duration,
+) -> ProgressBar {
     let template = match host {
         Some(_) => "  {spinner} {prefix} {wide_msg} {elapsed:>4}",
         None => "{spinner} {wide_msg} {elapsed:>4}",
@@ -251,11 +305,9 @@ fn row(screen: &MultiProgress, letters: Letters, host: Option<&HostName>, elapse
     if let Some(host) = host {
         bar.set_prefix(format!("{host:<10}"));
     }
-    let bar = match host {
+    match host {
         Some(_) => screen.add(bar),
         // What is added later stands below it.
         None => screen.insert(0, bar),
-    };
-    bar.enable_steady_tick(TICK);
-    bar
+    }
 }

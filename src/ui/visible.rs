@@ -117,7 +117,10 @@ mod tests {
 
     #[test]
     fn no_line_is_a_command_to_github() {
-        assert_eq!(text("::error::x\n  ::stop-commands::y\na::b"), "\\u003a:error::x\n  \\u003a:stop-commands::y\na::b");
+        assert_eq!(
+            text("::error::x\n  ::stop-commands::y\na::b"),
+            "\\u003a:error::x\n  \\u003a:stop-commands::y\na::b"
+        );
         assert_eq!(text("so ##[error]x ##"), "so \\u0023#[error]x ##");
         assert_eq!(sentence("a\n::error::x"), "a\\n::error::x");
     }
