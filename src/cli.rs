@@ -40,8 +40,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done or nothing to do · 1 usage, invent
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Report every problem of an inventory; touches no host
+    /// Write a commented inventory that passes `check`
+    Init(commands::init::Args),
+    /// Report every problem and doubt of an inventory; touches no host
     Check(commands::check::Args),
+    /// Show every file of every host as it would be written; touches no host
+    Render(commands::render::Args),
+    /// Show which executors fit where and how the cluster would be shared; touches no host
+    Simulate(commands::simulate::Args),
     /// Show what would change and why; changes nothing
     Plan(commands::plan::Args),
     /// Make the hosts as the inventory says, and prove it
@@ -58,6 +64,8 @@ pub enum Command {
     Inventory(commands::inventory::Args),
     /// The twin: the inventory's hosts as containers on this machine
     Lab(commands::lab::Args),
+    /// Print the JSON Schema of inventories, for editors
+    Schema(commands::schema::Args),
     /// Print a shell's completions
     #[command(visible_alias = "completion")]
     Completions(commands::completions::Args),

@@ -20,7 +20,10 @@ async fn main() -> ExitCode {
     };
     set_colours(cli.color);
     let result = match &cli.command {
+        Command::Init(args) => commands::init::run(args),
         Command::Check(args) => commands::check::run(args).await,
+        Command::Render(args) => commands::render::run(args).await,
+        Command::Simulate(args) => commands::simulate::run(args).await,
         Command::Plan(args) => commands::plan::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Status(args) => commands::status::run(args).await,
@@ -29,6 +32,7 @@ async fn main() -> ExitCode {
         Command::Ssh(args) => commands::ssh::run(args).await,
         Command::Inventory(args) => commands::inventory::run(args).await,
         Command::Lab(args) => commands::lab::run(args).await,
+        Command::Schema(args) => commands::schema::run(args),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

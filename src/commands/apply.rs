@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::{Run, Stop};
 use crate::cli::{Limits, Reach, RunOutput, Source};
-use crate::commands::plan::{announce, preflight_all};
+use crate::commands::plan::{announce, hold_back, preflight_all};
 use crate::commands::session::{confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
 use crate::health::Check;
@@ -87,11 +87,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let fleet = Arc::new(opened.fleet);
     let observed = session.observed(opened.answers)?;
-    let plan = plan(&session.inventory, &session.desired, &observed, &scope);
+    let mut plan = plan(&session.inventory, &session.desired, &observed, &scope);
     announce(&recorder, &observed, &plan);
     if !plan.is_empty() {
-        let answers = preflight_all(&fleet, &plan).await;
+        let answers = preflight_all(&session.inventory, &fleet, &plan).await;
         let found = preflight::check(&session.inventory, &plan, &observed, &answers);
+        hold_back(&mut plan, &found);
         let refused = has_errors(&found);
         for (host, problem) in found {
             recorder.emit(Event::Problem { problem, host });

@@ -48,8 +48,35 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Quit(pub u8);
 
+/// Loads an inventory as [`open`] does and says what should be true.
+pub async fn start(
+    source: &Source,
+    reach: Option<&Reach>,
+) -> anyhow::Result<Result<Session, Quit>> {
+    let Opened { inventory, templates, .. } = match open(source, reach).await? {
+        Ok(opened) => opened,
+        Err(quit) => return Ok(Err(quit)),
+    };
+    let world = World { inventory: &inventory, templates: &templates, live: None };
+    match desire(&world) {
+        Ok(desired) => Ok(Ok(Session { inventory, templates, desired })),
+        Err(why) => Ok(Err(refuse(&why))),
+    }
+}
+
+/// An inventory and its templates, nothing derived from them yet.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the user asked for.
+    pub inventory: Inventory,
+    /// Templates, the user's over ours.
+    pub templates: Templates,
+    /// The inventory's text, for problems that are found later.
+    pub text: Arc<str>,
+}
+
 /// Loads an inventory, printing every problem. Errors end the command with 1.
-pub async fn start(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Result<Session, Quit>> {
+pub async fn open(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Result<Opened, Quit>> {
     let request = Request {
         path: Some(source.inventory.clone()),
         sets: source.sets.clone(),
@@ -82,13 +109,8 @@ pub async fn start(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Res
             }
         }
     }
-    let templates = match Templates::new(&overrides(&source.inventory)?) {
-        Ok(templates) => templates,
-        Err(why) => return Ok(Err(refuse(&why))),
-    };
-    let world = World { inventory: &inventory, templates: &templates, live: None };
-    match desire(&world) {
-        Ok(desired) => Ok(Ok(Session { inventory, templates, desired })),
+    match Templates::new(&overrides(&source.inventory)?) {
+        Ok(templates) => Ok(Ok(Opened { inventory, templates, text: loaded.text })),
         Err(why) => Ok(Err(refuse(&why))),
     }
 }
@@ -99,7 +121,7 @@ fn refuse(why: &str) -> Quit {
 }
 
 /// `templates/` beside the inventory: `name.tera` → text.
-fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+pub(super) fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let root = inventory.parent().unwrap_or(Path::new("")).join("templates");
     let mut found = BTreeMap::new();
     // Ours are embedded; beside our own example inventories there is none.
