@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
 use crate::health::{self, Check, Health, Member, Replies};
@@ -397,7 +398,17 @@ impl<Hosts: Change> Run<Hosts> {
                     let why = format!("{why}; it may still run there, and the next apply goes on from what it finds");
                     return (Outcome::Lost(why), output);
                 }
-                Ok(Ended { status: 0, output_tail, .. }) => output = output_tail,
+                Ok(Ended { status: 0, output_tail, .. }) => {
+                    if let (Resource::Proof(proof), true) = (resource, output.is_empty()) {
+                        if let Some(reason) = smoke::unseen(self, proof, &output_tail).await {
+                            let shown = tail(&output_tail, 20);
+                            return (Outcome::Failed { status: 0, reason }, shown);
+                        }
+                    }
+                    if !output_tail.trim().is_empty() {
+                        output = output_tail;
+                    }
+                }
                 Ok(Ended { status: NOT_RUN, output_tail, .. }) => {
                     self.state.lock().await.not_run.insert((host.clone(), action.task));
                     let why = last_line(&output_tail).unwrap_or("cannot be run here").to_owned();
@@ -494,7 +505,7 @@ impl<Hosts: Change> Run<Hosts> {
                 .iter()
                 .filter_map(|host| Some(format!("{host}: {}", health.complaint(host)?)))
                 .collect();
-            let leaderless = check.elects() && health.leader.is_none();
+            let leaderless = check.elects() && health.is_leaderless();
             if missing.is_empty() && !leaderless {
                 break (true, health);
             }

@@ -46,6 +46,50 @@ pub(crate) async fn no_room<Hosts: Change>(run: &Run<Hosts>, proof: &Proof) -> O
     })
 }
 
+/// What the leading master did not see of a run that says it succeeded; `None` when it saw the
+/// framework's tasks, on the agent they were pinned to.
+pub(crate) async fn unseen<Hosts: Change>(
+    run: &Run<Hosts>,
+    proof: &Proof,
+    output: &str,
+) -> Option<String> {
+    let framework = output.lines().find_map(|line| line.trim().strip_prefix("framework "))?;
+    let leader = run.health(Check::Masters).await.leader?;
+    let Some(mine) = framework_of(&master(run, &leader, "/frameworks").await?, framework) else {
+        return Some(format!("the leading master {leader} knows no framework {framework}"));
+    };
+    let tasks = tasks_of(&mine);
+    if tasks.is_empty() {
+        return Some(format!("the leading master {leader} saw no task of framework {framework}"));
+    }
+    let agent = proof.agent.as_ref()?;
+    let address = run.inventory.hosts.get(agent)?.address.to_string();
+    let listed = master(run, &leader, "/slaves").await?;
+    let id = listed.get("slaves")?.as_array()?.iter().find_map(|one| {
+        let at = one.get("pid")?.as_str()?.split('@').nth(1)?.rsplit_once(':')?.0;
+        (at == address).then(|| one.get("id")?.as_str())?
+    })?;
+    let elsewhere = tasks.iter().any(|task| task.get("slave_id").and_then(Json::as_str) != Some(id));
+    elsewhere.then(|| format!("tasks of framework {framework} ran elsewhere than on {agent}"))
+}
+
+fn framework_of(body: &Json, id: &str) -> Option<Json> {
+    ["frameworks", "completed_frameworks"]
+        .iter()
+        .filter_map(|key| body.get(*key)?.as_array())
+        .flatten()
+        .find(|one| one.get("id").and_then(Json::as_str) == Some(id))
+        .cloned()
+}
+
+fn tasks_of(framework: &Json) -> Vec<&Json> {
+    ["tasks", "completed_tasks", "unreachable_tasks"]
+        .iter()
+        .filter_map(|key| framework.get(*key)?.as_array())
+        .flatten()
+        .collect()
+}
+
 /// The broken rung of a run through Mesos that failed or hung; `None` for other proofs, and when all
 /// rungs hold.
 pub(crate) async fn ladder<Hosts: Change>(
@@ -79,17 +123,9 @@ pub(crate) async fn ladder<Hosts: Change>(
         ));
     };
     let body = master(run, &leader, "/frameworks").await?;
-    let mine = ["frameworks", "completed_frameworks"]
-        .iter()
-        .filter_map(|key| body.get(*key)?.as_array())
-        .flatten()
-        .find(|one| one.get("id").and_then(Json::as_str) == Some(framework))?;
+    let mine = framework_of(&body, framework)?;
     let role = mine.get("role").and_then(Json::as_str).unwrap_or("*");
-    let tasks: Vec<&Json> = ["tasks", "completed_tasks", "unreachable_tasks"]
-        .iter()
-        .filter_map(|key| mine.get(*key)?.as_array())
-        .flatten()
-        .collect();
+    let tasks = tasks_of(&mine);
     let bad = tasks.iter().find(|task| {
         let state = task.get("state").and_then(Json::as_str).unwrap_or("");
         matches!(state, "TASK_FAILED" | "TASK_LOST" | "TASK_ERROR" | "TASK_GONE")

@@ -103,16 +103,23 @@ fn arguments(want: &Container, name: &str, name_servers: &str) -> Vec<String> {
     if want.engine == Engine::Nested {
         // SYS_ADMIN mounts, NET_ADMIN makes the bridge; without seccomp=unconfined runc fails with
         // "unable to create session key", and AppArmor's default profile forbids mounts.
-        flag("--cap-add", "SYS_ADMIN".to_owned());
-        flag("--cap-add", "NET_ADMIN".to_owned());
-        flag("--security-opt", "seccomp=unconfined".to_owned());
-        flag("--security-opt", "apparmor=unconfined".to_owned());
+        for right in RIGHTS {
+            flag("--cap-add", right.to_owned());
+        }
+        for profile in ["seccomp", "apparmor", "systempaths"] {
+            flag("--security-opt", format!("{profile}=unconfined"));
+        }
         // overlay2 does not work on overlay2: the nested engine's directory is a volume.
         flag("--volume", "/var/lib/docker".to_owned());
     }
     args.push(want.image.clone());
     args
 }
+
+/// What an agent's container may do beyond Docker's defaults. A nested engine needs the first two; the
+/// others a real Mesos agent was recorded with (it reads other processes and sets priorities).
+const RIGHTS: [&str; 6] =
+    ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_NICE", "SYSLOG", "DAC_READ_SEARCH"];
 
 /// Waits until systemd has booted and sshd answers on the host's address; lets `key` in.
 pub(super) async fn wait_ready(

@@ -82,14 +82,14 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     Ok(twin(spec.cluster.clone(), addresses, &dir, images.base_archive))
 }
 
-/// The running twin of a cluster; `None` when there is none or one of its hosts does not run.
+/// The twin of a cluster; `None` when there is none. A host of it may be stopped: that is then a host
+/// that does not answer, as on any network.
 pub async fn find(cluster: &str) -> anyhow::Result<Option<Twin>> {
     let docker = Docker::connect().await?;
     let found = container::list(&docker, cluster).await?;
     let dir = state::cluster_path(cluster)?;
-    let whole = found.values().all(|c| c.state == container::State::Running)
-        && dir.join(network::IDENTITY).exists()
-        && dir.join(network::KNOWN_HOSTS).exists();
+    let whole =
+        dir.join(network::IDENTITY).exists() && dir.join(network::KNOWN_HOSTS).exists();
     let Some(base_archive) = found.values().map(|c| c.base_archive.clone()).next() else {
         return Ok(None);
     };

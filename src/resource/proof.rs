@@ -36,18 +36,30 @@ impl Proof {
         Facts::from([("proof", self.digest.clone())])
     }
 
-    /// Runs the script and stamps what it proved.
+    /// Runs the script, then stamps what it proved: two steps, so that whoever runs them can look for
+    /// witnesses in between. What cannot be run here is stamped by the first. The old stamp goes first:
+    /// what fails now is not proven, whatever it was before.
     pub fn fix(&self) -> Vec<Step> {
+        let stamp = self.stamping();
+        vec![
+            Step::Run(Fix::new(format!(
+                "rm -f {}\nprove() {{\n{}\n}}\nset +e\n(set -e; prove); rc=$?\nset -e\n\
+                 if [ $rc = {NOT_RUN} ]; then\n{stamp}\nfi\nexit $rc",
+                quote(&self.stamp),
+                self.script
+            ))),
+            Step::Run(Fix::new(stamp)),
+        ]
+    }
+
+    fn stamping(&self) -> String {
         let (stamp, digest) = (quote(&self.stamp), quote(&self.digest));
-        vec![Step::Run(Fix::new(format!(
-            "prove() {{\n{}\n}}\nset +e\n(set -e; prove); rc=$?\nset -e\n\
-             case $rc in 0|{NOT_RUN})\n\
-             mkdir -p \"$(dirname {stamp})\"\n\
+        format!(
+            "mkdir -p \"$(dirname {stamp})\"\n\
              text=\"{digest}\n\"\n\
              sum=$(printf '%s' \"$text\" | sha256sum); sum=${{sum%% *}}\n\
-             put {stamp} root root 600 \"$sum\" \"$text\" ;;\nesac\nexit $rc",
-            self.script
-        )))]
+             put {stamp} root root 600 \"$sum\" \"$text\""
+        )
     }
 }
 

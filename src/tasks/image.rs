@@ -57,9 +57,6 @@ fn build(
         MesosPackage::Deb(fetch) => Some(fetch.clone()),
         MesosPackage::Apt { .. } | MesosPackage::Preinstalled => None,
     };
-    // Seen with 3.5.1; the 2.4.0 and 3.0.0 sources have no such check, and the wrapper does no harm
-    // where it is not needed (facts: Spark on Mesos §10).
-    let wrap_submit = spark.version.at_least(&[3]);
     let mut all = vec![spark.java.clone()];
     all.extend(packages.iter().filter(|p| **p != spark.java).cloned());
     let dockerfile = world.templates.render(
@@ -70,17 +67,13 @@ fn build(
             "home": HOME,
             "user": spark.user,
             "mesos_deb": mesos_deb.is_some(),
-            "wrap_submit": wrap_submit,
         }),
     )?;
-    let mut files = Vec::new();
-    if wrap_submit {
-        let wrapper = world.templates.render("spark/spark-submit", &json!({}))?;
-        files.push(("spark-submit".to_owned(), wrapper));
-    }
+    // Facts: Spark on Mesos §10; it does no harm where a version does not need it.
+    let wrapper = world.templates.render("spark/spark-submit", &json!({}))?;
     Ok(Build {
         dockerfile,
-        files,
+        files: vec![("spark-submit".to_owned(), wrapper)],
         trees: vec![("spark".to_owned(), spark.archive.clone(), "bin/spark-submit")],
         blobs: mesos_deb.map(|deb| ("mesos.deb".to_owned(), deb)).into_iter().collect(),
     })

@@ -40,6 +40,17 @@ pub fn text(inventory: &Inventory, report: &Report, command: &str, leader: Optio
     for (host, why) in &report.unreachable {
         let _ = writeln!(text, "\nunreachable: {host}: {why}\n  next: run `{command}` again once it answers");
     }
+    if let Some(signal) = &report.interrupted {
+        let _ = writeln!(
+            text,
+            "\ninterrupted by {signal}: what ran was finished, nothing was begun after it\n  \
+             next: run `{command}` again; it goes on from here"
+        );
+    } else {
+        for (host, task, why) in &report.blocked {
+            let _ = writeln!(text, "blocked: {host}: {task}: {why}");
+        }
+    }
     let not_run: Vec<&str> = report
         .smoke
         .iter()
