@@ -129,7 +129,7 @@ RUN echo 'KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org' >/etc/ss
 
 
 def inventory(twin, path, agents=None, deb=None, archive=None):
-    """The benchmark's inventory: what a user would write, with a Spark archive whose digest counts."""
+    """The benchmark's inventory: what a user would write, with a large archive whose digest counts."""
     agents = agents or twin.agents
     hosts = "".join(f"  {name}: {{ address: {twin.address[name]}, vars: {{ rack: r{1 + index % 2} }} }}\n"
                     for index, name in enumerate(["m1", *agents]))
@@ -148,18 +148,12 @@ mesos:
     compute:
       hosts: [{", ".join(agents)}]
       attributes: {{ rack: "{{{{ host.vars.rack }}}}", os: debian-12 }}
-      resources: {{ cpus: 2, mem: 2GB, disk: 10GB, ports: "[31000-32000]" }}
+      resources: {{ cpus: 2, mem: 3GB, disk: 10GB, ports: "[31000-32000]" }}
       reserved: {{ etl: {{ cpus: 1, mem: 1GB }} }}
       # Containers as hosts, and no Docker in them: what the twin sets, and one containerizer less.
       flags: {{ launcher: posix, systemd_enable_support: false, containerizers: mesos }}
       batch: 100%
-spark:
-  version: 3.5.1
-  archive: {{ path: {archive} }}
-  image: {{ tag: spark-mesos, base: "debian:bookworm-slim" }}
-  defaults: {{ spark.cores.max: 2 }}
-  clients: {{ hosts: [m1] }}
-allow: {{ single-master: "a benchmark" }}
+docker: {{ images: [ {{ archive: {archive} }} ] }}
 """)
 
 

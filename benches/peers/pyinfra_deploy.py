@@ -16,7 +16,7 @@ FLAGS = {
     "hostname": host.data.address,
     "ip": host.data.address,
     "launcher": "posix",
-    "resources": "cpus:1;cpus(etl):1;mem:1024;mem(etl):1024;disk:10240;ports:[31000-32000]",
+    "resources": "cpus:1;cpus(etl):1;mem:2048;mem(etl):1024;disk:10240;ports:[31000-32000]",
     "systemd_enable_support": "false",
     "work_dir": "/var/lib/mesos",
 }
