@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod remote;
 pub mod report;
 pub mod resource;
+pub mod schema;
 pub mod script;
 pub mod simulate;
 pub mod smoke;

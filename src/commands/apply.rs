@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::{Run, Stop};
-use crate::cli::{Limits, Output, Reach, Source};
-use crate::commands::plan::{announce, preflight_all};
+use crate::cli::{Limits, Reach, RunOutput, Source};
+use crate::commands::plan::{announce, hold_back, preflight_all};
 use crate::commands::session::{confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
 use crate::health::Check;
@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
-    output: Output,
+    output: RunOutput,
     /// Do not ask
     #[arg(short = 'y', long)]
     yes: bool,
@@ -87,11 +87,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let fleet = Arc::new(opened.fleet);
     let observed = session.observed(opened.answers)?;
-    let plan = plan(&session.inventory, &session.desired, &observed, &scope);
+    let mut plan = plan(&session.inventory, &session.desired, &observed, &scope);
     announce(&recorder, &observed, &plan);
     if !plan.is_empty() {
-        let answers = preflight_all(&fleet, &plan).await;
+        let answers = preflight_all(&session.inventory, &fleet, &plan).await;
         let found = preflight::check(&session.inventory, &plan, &observed, &answers);
+        hold_back(&mut plan, &found);
         let refused = has_errors(&found);
         for (host, problem) in found {
             recorder.emit(Event::Problem { problem, host });
@@ -173,7 +174,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 /// Ctrl-C once finishes what runs; twice leaves at once, saying what may still run.
-fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
+pub(crate) fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
     for (kind, name) in [
         (SignalKind::interrupt(), "SIGINT"),
         (SignalKind::terminate(), "SIGTERM"),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::cli::{Limits, Output, Reach, Source};
+use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::session::{recorder, run_id, sink, start};
 use crate::event::{Event, Sink as _};
-use crate::inventory::HostName;
+use crate::inventory::{HostName, Inventory, Problem};
 use crate::observe;
 use crate::plan::{Observed, Plan, plan, text};
 use crate::preflight;
@@ -17,6 +17,7 @@ use crate::remote::Ask;
 use crate::remote::fleet::look;
 use crate::report::exit;
 use crate::script::Sections;
+use crate::tasks::Task;
 use crate::ui::{Recorder, line};
 
 /// Arguments of `plan`.
@@ -29,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: RunOutput,
     /// Exit with 2 when changes are pending
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -61,13 +62,15 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let opened = look(&opening, &probes, &sink(&recorder)).await;
     let fleet = Arc::new(opened.fleet);
     let observed = session.observed(opened.answers)?;
-    let plan = plan(&session.inventory, &session.desired, &observed, &scope);
+    let mut plan = plan(&session.inventory, &session.desired, &observed, &scope);
     announce(&recorder, &observed, &plan);
     let found = if plan.is_empty() {
         Vec::new()
     } else {
-        let answers = preflight_all(&fleet, &plan).await;
-        preflight::check(&session.inventory, &plan, &observed, &answers)
+        let answers = preflight_all(&session.inventory, &fleet, &plan).await;
+        let found = preflight::check(&session.inventory, &plan, &observed, &answers);
+        hold_back(&mut plan, &found);
+        found
     };
     if let Some(fleet) = Arc::into_inner(fleet) {
         fleet.close().await;
@@ -126,16 +129,27 @@ fn emit_end(recorder: &Recorder, plan: &Plan, code: u8) {
     });
 }
 
+/// Leaves undone what preflight says must wait, and only that.
+pub(crate) fn hold_back(plan: &mut Plan, found: &[(Option<HostName>, Problem)]) {
+    for (host, problem) in found {
+        if let (Some(host), preflight::REBOOT) = (host, problem.name) {
+            plan.hold(host, Task::Agents, &problem.message);
+        }
+    }
+}
+
 /// Puts the preflight question to every host that is to be changed, all at once.
 pub(crate) async fn preflight_all<Hosts: Ask>(
+    inventory: &Inventory,
     hosts: &Arc<Hosts>,
     plan: &Plan,
 ) -> BTreeMap<HostName, Sections> {
     let mut tasks = JoinSet::new();
     for host in plan.hosts() {
         let (hosts, host) = (Arc::clone(hosts), host.clone());
+        let probe = preflight::probe(inventory, &host);
         tasks.spawn(async move {
-            let answer = hosts.ask(&host, &preflight::probe(), Duration::from_secs(30)).await;
+            let answer = hosts.ask(&host, &probe, Duration::from_secs(30)).await;
             (host, answer)
         });
     }

@@ -134,6 +134,11 @@ async fn open<Key: Send + 'static>(
             sink.emit(Event::HostConnected { host: host.clone(), seconds });
             let entered = enter(shell, opening, script).await;
             let entered = match entered {
+                // Most of what is asked only root can see, and "not seen" must never pass for "absent".
+                Ok((_, facts)) if facts.uid != 0 => Err(Closed::Unreachable(
+                    "the login user is not root; set `ssh: { become: true }`, or log in as root"
+                        .to_owned(),
+                )),
                 Ok(entered) => Ok(entered),
                 Err(NotEntered::Locked(by)) => Err(Closed::Locked(by)),
                 Err(NotEntered::Refused(why)) => Err(Closed::Unreachable(why)),
