@@ -69,6 +69,7 @@ p_run() {
     tail -c 65536 "$p_a.log"
   else
     p_r=74
+    echo "$p_dir cannot be written to, so nothing was begun; is its disk full?"
   fi 2>&1
   p_end "$1" "$p_r"
 }
