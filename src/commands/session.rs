@@ -20,7 +20,8 @@ use crate::lab;
 use crate::mesos::live::AgentInfo;
 use crate::observe;
 use crate::plan::{Observed, Scope};
-use crate::remote::fleet::{Opening, Secrets};
+use crate::remote::fleet::{Opening, Password, Secrets};
+use crate::remote::shell::Places;
 use crate::remote::ssh::{Options, UnknownKeys};
 use crate::report::exit;
 use crate::resource::Resource;
@@ -171,7 +172,8 @@ impl Session {
         Ok(Opening {
             hosts,
             options,
-            password: password(reach)?,
+            password: password(reach)?.map(Password),
+            places: Places::default(),
             run: run.to_owned(),
             by: std::env::var("SUDO_USER")
                 .or_else(|_| std::env::var("USER"))

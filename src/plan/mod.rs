@@ -13,6 +13,7 @@ use crate::resource::{Gap, Look, Resource, ResourceId, diff};
 use crate::script::Sections;
 use crate::tasks::{Desired, Rollout, Task, When, Wish};
 
+pub mod saved;
 pub mod text;
 mod waves;
 
