@@ -504,7 +504,7 @@ impl<Hosts: Change> Run<Hosts> {
                 .iter()
                 .filter_map(|host| Some(format!("{host}: {}", health.complaint(host)?)))
                 .collect();
-            let leaderless = check.elects() && health.leader.is_none();
+            let leaderless = check.elects() && health.is_leaderless();
             if missing.is_empty() && !leaderless {
                 break (true, health);
             }

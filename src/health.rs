@@ -77,9 +77,17 @@ impl Health {
         self.members.iter().filter(|(_, m)| **m == Member::Serving).map(|(host, _)| host).collect()
     }
 
-    /// Whether a majority serves under a leader.
-    pub fn has_quorum(&self) -> bool {
-        self.leader.is_some() && self.serving().len() > self.members.len() / 2
+    /// Whether it is certain that no majority serves under a leader. A member whose host cannot be
+    /// asked may well serve, and may be the leader.
+    pub fn is_lost(&self) -> bool {
+        let silent = self.members.values().filter(|m| **m == Member::Silent).count();
+        let led = self.leader.is_some() || silent > 0;
+        !led || self.serving().len() + silent <= self.members.len() / 2
+    }
+
+    /// Whether it is certain that nobody leads.
+    pub fn is_leaderless(&self) -> bool {
+        self.leader.is_none() && self.members.values().all(|member| *member != Member::Silent)
     }
 
     /// Why a member does not serve; `None` when it does.
@@ -253,6 +261,8 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
     }
     match leaders.as_slice() {
         [leader] => health.leader = Some(leader.clone()),
+        // A master whose host cannot be asked may be the leader.
+        [] if !health.is_leaderless() => {}
         [] => {
             for member in health.members.values_mut().filter(|m| **m == Member::Serving) {
                 *member = Member::Sick("no master leads".to_owned());

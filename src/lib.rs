@@ -6,6 +6,7 @@ pub mod event;
 pub mod health;
 pub mod inventory;
 pub mod lab;
+pub mod lints;
 pub mod mesos;
 pub mod observe;
 pub mod plan;

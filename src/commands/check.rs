@@ -1,8 +1,21 @@
-//! `provision check`: every problem, no host.
+//! `provision check`: every problem and every lint, no host.
 
-use crate::cli::{Output, Source};
-use crate::commands::session::start;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::findings::{Format, Texts, junit, template_problem, write};
+use super::session::overrides;
+use crate::cli::Source;
+use crate::inventory::load::{Lab, Loaded, Refused, Request, load};
+use crate::inventory::show::Style;
+use crate::inventory::{Inventory, Problem, Severity};
+use crate::lints;
 use crate::report::exit;
+use crate::tasks::{World, desire};
+use crate::template::Templates;
 use crate::ui::line;
 
 /// Arguments of `check`.
@@ -10,22 +23,107 @@ use crate::ui::line;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    #[command(flatten)]
-    output: Output,
+    /// How problems are written
+    #[arg(long, value_enum, default_value = "human", conflicts_with = "json")]
+    format: Format,
+    /// The same as --format json
+    #[arg(long)]
+    json: bool,
+    /// Also write the problems to a file, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Fail on these too
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    deny: Option<Deny>,
+    /// Also say what is dangerous about going from this inventory to the other one
+    #[arg(long, value_name = "INVENTORY")]
+    since: Option<PathBuf>,
+    /// Print every lint with its reason, and nothing else
+    #[arg(long)]
+    lints: bool,
+}
+
+/// What else makes the command fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Deny {
+    /// Every warning
+    Warnings,
 }
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let mut source = args.source.clone();
-    // Which hosts the twin has makes no difference to what is written in the inventory.
-    source.lab = false;
-    let session = match start(&source, None).await? {
-        Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
-    };
-    if !args.output.json {
-        let hosts = session.inventory.hosts.len();
-        line(std::io::stdout().lock(), &format!("ok: {} ({hosts} hosts)", session.inventory.cluster));
+    let mut out = std::io::stdout().lock();
+    if args.lints {
+        for lint in lints::all() {
+            line(&mut out, &format!("{}: {}\n    {}", lint.name, lint.title, lint.reason));
+        }
+        return Ok(exit::OK);
     }
-    Ok(exit::OK)
+    let (inventory, mut problems, text) = match read(&args.source.inventory, &args.source) {
+        Ok(loaded) => (Some(loaded.inventory), loaded.warnings, loaded.text),
+        Err(refused) => (None, refused.problems, refused.text),
+    };
+    let templates = overrides(&args.source.inventory)?;
+    if let Some(inventory) = &inventory {
+        problems.extend(bad_template(inventory, &templates));
+        if let Some(before) = &args.since {
+            let before = read(before, &args.source).map_err(|refused| {
+                let first = refused.problems.first().map(ToString::to_string).unwrap_or_default();
+                anyhow::anyhow!("{} cannot be compared with: {first}", before.display())
+            })?;
+            problems.extend(lints::changes(&before.inventory, inventory));
+        }
+    }
+    problems.sort();
+    let format = if args.json { Format::Json } else { args.format };
+    let texts = Texts { inventory: &text, templates: &templates };
+    let style = if out.is_terminal() { Style::Coloured } else { Style::Plain };
+    // A reader that has seen enough is no failure.
+    let _ = out.write_all(write(&problems, texts, format, style).as_bytes());
+    let denied = match args.deny {
+        Some(Deny::Warnings) => Severity::Warning,
+        None => Severity::Error,
+    };
+    if let Some(path) = &args.junit {
+        let name = args.source.inventory.display().to_string();
+        std::fs::write(path, junit(&problems, &name, denied))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    if format == Format::Human {
+        let sum = match (&inventory, errors, warnings) {
+            (Some(inventory), 0, 0) => {
+                format!("ok: {} ({} hosts)", inventory.cluster, inventory.hosts.len())
+            }
+            _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        };
+        line(&mut out, &sum);
+    }
+    let refused = problems.iter().any(|problem| problem.severity <= denied);
+    Ok(if refused { exit::USAGE } else { exit::OK })
+}
+
+/// Which hosts the twin has makes no difference to what is written, so none is asked.
+fn read(path: &Path, source: &Source) -> Result<Loaded, Refused> {
+    let lab = if source.lab { Lab::Yes } else { Lab::No };
+    load(&Request { path: Some(path.to_path_buf()), sets: source.sets.clone(), lab })
+}
+
+/// What is wrong with the templates beside the inventory: they do not parse, or not render.
+fn bad_template(inventory: &Inventory, own: &BTreeMap<String, String>) -> Option<Problem> {
+    let templates = match Templates::new(own) {
+        Ok(templates) => templates,
+        Err(why) => return Some(template_problem(&why)),
+    };
+    let world = World { inventory, templates: &templates, live: None };
+    desire(&world).err().map(|why| template_problem(&why))
+}
+
+fn plural(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod check;
+pub mod findings;
 pub mod lab;
 pub mod plan;
 pub mod session;

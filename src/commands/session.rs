@@ -98,7 +98,7 @@ fn refuse(why: &str) -> Quit {
 }
 
 /// `templates/` beside the inventory: `name.tera` → text.
-fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+pub(super) fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let root = inventory.parent().unwrap_or(Path::new("")).join("templates");
     let mut found = BTreeMap::new();
     // Ours are embedded; beside our own example inventories there is none.

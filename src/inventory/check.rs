@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::decode::Cx;
-use super::problem::{Place, Problem};
+use super::decode::{At, Cx};
+use super::problem::{Place, Problem, Severity};
 use super::raw::Texts;
 use super::{HostName, Inventory, MesosPackage, Source, ZooKeeper, grammar};
+use crate::mesos::flags::{self as catalogue, Component, Kind};
+use crate::mesos::versions::Version;
 
 /// Whether the twin is meant: only there may the stand-in for Mesos run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,43 +33,34 @@ pub(super) fn check(inventory: &Inventory, lab: Lab) -> Vec<Problem> {
     found
 }
 
-/// A daemon that takes flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Daemon {
-    Master,
-    Agent,
-}
-
 /// Flags that are ours to set, with what to write instead.
-const OWNED: [(Option<Daemon>, &str, &str); 17] = [
+const OWNED: [(Option<Component>, &str, &str); 17] = [
     (None, "ip", "it is the host's `address`"),
     (None, "hostname", "write `hostname` at the host"),
     (None, "port", "ports are 5050 and 5051"),
     (None, "log_dir", "the packages set it and refuse it twice"),
-    (Some(Daemon::Master), "zk", "it follows from `zookeeper`"),
-    (Some(Daemon::Master), "quorum", "it follows from `mesos.masters.hosts`"),
-    (Some(Daemon::Master), "cluster", "it is `cluster`"),
-    (Some(Daemon::Master), "weights", "write `mesos.roles`"),
-    (Some(Daemon::Master), "roles", "write `mesos.roles`"),
-    (Some(Daemon::Master), "credentials", "write `mesos.credentials`"),
-    (Some(Daemon::Agent), "master", "it follows from `zookeeper`"),
-    (Some(Daemon::Agent), "attributes", "write `attributes` of the pool"),
-    (Some(Daemon::Agent), "resources", "write `resources` of the pool"),
-    (Some(Daemon::Agent), "default_role", "write `reserved` of the pool"),
-    (Some(Daemon::Agent), "credential", "write `mesos.credentials`"),
+    (Some(Component::Master), "zk", "it follows from `zookeeper`"),
+    (Some(Component::Master), "quorum", "it follows from `mesos.masters.hosts`"),
+    (Some(Component::Master), "cluster", "it is `cluster`"),
+    (Some(Component::Master), "weights", "write `mesos.roles`"),
+    (Some(Component::Master), "roles", "write `mesos.roles`"),
+    (Some(Component::Master), "credentials", "write `mesos.credentials`"),
+    (Some(Component::Agent), "master", "it follows from `zookeeper`"),
+    (Some(Component::Agent), "attributes", "write `attributes` of the pool"),
+    (Some(Component::Agent), "resources", "write `resources` of the pool"),
+    (Some(Component::Agent), "default_role", "write `reserved` of the pool"),
+    (Some(Component::Agent), "credential", "write `mesos.credentials`"),
     (None, "authenticate", "write `mesos.credentials`"),
     (None, "help", "it only prints usage"),
 ];
 
 /// Names of flags: ours are refused, and so is what the packages' wrapper would read differently.
-pub(super) fn flags(cx: &mut Cx, daemon: Daemon, flags: &Texts) {
-    for (key, value) in flags {
+pub(super) fn flags(cx: &mut Cx, daemon: Component, flags: &Texts) {
+    for (key, _) in flags {
         let name = key.value.as_str();
-        let owned = OWNED.iter().find(|(of, owned, _)| {
-            of.is_none_or(|of| of == daemon)
-                && (*owned == name
-                    || (*owned == "authenticate" && name.starts_with("authenticate_")))
-        });
+        let owned = owned(daemon, name);
+        let row = catalogue::find(daemon, name).filter(|row| row.kind == Kind::Alias);
+        let primary = row.and_then(|row| row.other_name.as_deref());
         let place = || Some(key.place.clone());
         if let Some((_, _, instead)) = owned {
             let message = format!("the flag `{name}` is ours to set");
@@ -79,16 +72,66 @@ pub(super) fn flags(cx: &mut Cx, daemon: Daemon, flags: &Texts) {
             let message = "a flag is written without `?`";
             let problem = Problem::error(place(), "bad-flag", message);
             cx.problems.push(problem.help(format!("write `{plain}`")));
-        } else if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+        } else if let Some(primary) =
+            primary.filter(|_| flags.iter().any(|(k, _)| Some(k.value.as_str()) == primary))
+        {
+            let message = format!("`{name}` and `{primary}` are one flag, and both are written");
+            let problem = Problem::error(place(), "duplicate-flag", message);
+            cx.problems.push(problem.help(format!("delete `{name}`, the old name")));
+        } else if !well_formed(name) {
             let message = format!("`{}` cannot be a flag", super::decode::clipped(name));
             let problem = Problem::error(place(), "bad-flag", message);
             cx.problems.push(problem.help("flags are lower-case letters, digits and `_`"));
         }
-        if value.value.starts_with(char::is_whitespace) {
-            let message = format!("the value of `{name}` begins with a blank, which Mesos keeps");
-            cx.error(&value.place, "bad-flag", message);
-        }
     }
+}
+
+/// One flag with its rendered value against the catalogue: at its name when the release does not have
+/// it, at its value when the daemon would not read that.
+pub(super) fn flag(
+    cx: &mut Cx,
+    daemon: Component,
+    (key, value): (&At<String>, &At<String>),
+    text: &str,
+    who: &str,
+    version: &Version,
+) {
+    let name = key.value.as_str();
+    // What its name alone makes wrong is said already.
+    if owned(daemon, name).is_some() || !well_formed(name) {
+        return;
+    }
+    let Err(finding) = catalogue::check_flag(daemon, name, text, version) else { return };
+    let row = catalogue::find(daemon, name).filter(|row| row.exists_in(version));
+    let (place, kind) = match (row, finding.severity) {
+        (None, _) => (&key.place, "unknown-flag"),
+        (Some(_), Severity::Error) => (&value.place, "bad-flag-value"),
+        (Some(_), Severity::Warning) => (&key.place, "doubtful-flag"),
+    };
+    // A name is the same for every host.
+    let who = if row.is_some() { who } else { "" };
+    let message = format!("{}{who}", finding.message);
+    cx.problems.push(Problem {
+        place: Some(place.clone()),
+        severity: finding.severity,
+        name: kind,
+        message,
+        help: finding.help,
+    });
+}
+
+fn owned(
+    daemon: Component,
+    name: &str,
+) -> Option<&'static (Option<Component>, &'static str, &'static str)> {
+    OWNED.iter().find(|(of, owned, _)| {
+        of.is_none_or(|of| of == daemon)
+            && (*owned == name || (*owned == "authenticate" && name.starts_with("authenticate_")))
+    })
+}
+
+fn well_formed(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn at(inventory: &Inventory, path: &str) -> Option<Place> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::problem::{Place, Problem};
 use super::yaml::{Key, Kind, Node, Style};
+use crate::mesos::flags::did_you_mean;
 
 /// What is gathered while decoding.
 #[derive(Debug, Default)]
@@ -337,31 +338,11 @@ pub(super) fn clipped(text: &str) -> String {
 
 /// The known word that a mistyped one most likely is.
 pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    // Hostile keys are long.
     if word.len() > 100 {
         return None;
     }
-    let far = (word.chars().count() / 3).max(1);
-    known
-        .map(|k| (distance(&word.to_lowercase(), &k.to_lowercase()), k))
-        .filter(|(d, _)| *d <= far)
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, k)| k)
-}
-
-/// Levenshtein.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    did_you_mean(word, known)
 }
 
 #[cfg(test)]

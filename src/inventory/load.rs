@@ -113,6 +113,8 @@ fn read_text(
     let between = check(&inventory, lab).into_iter();
     let follows_from_holes = ["unused-host", "undeclared-role", "even-ensemble"];
     cx.problems.extend(between.filter(|p| whole || !follows_from_holes.contains(&p.name)));
+    let lints = crate::lints::check(&inventory, &cx.problems);
+    cx.problems.extend(lints);
     cx.problems.retain(|p| p.severity == Severity::Error || !inventory.allow.contains_key(p.name));
     let problems = sorted(cx.problems);
     if problems.iter().any(|p| p.severity == Severity::Error) {

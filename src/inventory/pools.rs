@@ -1,17 +1,19 @@
 //! Pools of agents: each agent with its attributes, resources and flags, rendered for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tera::{Context, Map, Value as Seen};
 
-use super::check::{self, Daemon};
+use super::check;
 use super::decode::{At, Cx};
 use super::problem::{Place, Problem};
 use super::raw::{Json, Raw, RawPool};
 use super::render::{Templates, is_template};
 use super::resolve::{Lines, names};
 use super::{Agent, Batch, Host, HostName, Pool, grammar};
+use crate::mesos::flags::Component;
 use crate::mesos::values::{Attributes, Resources, Value};
+use crate::mesos::versions::Version;
 
 /// The attribute by which a Pi is pinned to an agent.
 pub const HOST_ATTRIBUTE: &str = "provision_host";
@@ -23,6 +25,7 @@ pub(super) fn resolve(
     top: &Context,
     raw: &Raw,
     (hosts, lines): (&BTreeMap<HostName, Host>, &Lines),
+    version: &Version,
 ) -> BTreeMap<String, Pool> {
     let written = raw.mesos.as_ref().map(|m| m.pools.as_slice()).unwrap_or_default();
     let mut taken: HashMap<HostName, &str> = HashMap::new();
@@ -32,7 +35,7 @@ pub(super) fn resolve(
             let message = format!("`{}` cannot name a pool", name.value);
             cx.error(&name.place, "bad-name", message);
         }
-        check::flags(cx, Daemon::Agent, &pool.flags);
+        check::flags(cx, Component::Agent, &pool.flags);
         shapes(cx, pool);
         let mut render = Renderer {
             templates: &mut *templates,
@@ -42,6 +45,9 @@ pub(super) fn resolve(
             pool,
             merged: HashMap::new(),
             reported: BTreeMap::new(),
+            version,
+            checked: HashSet::new(),
+            blanks: HashSet::new(),
         };
         let mut agents = BTreeMap::new();
         for item in &pool.hosts {
@@ -111,6 +117,10 @@ struct Renderer<'a> {
     merged: HashMap<usize, (Seen, Seen)>,
     /// One mistake for each place, however many hosts share it.
     reported: BTreeMap<Place, (&'static str, String)>,
+    version: &'a Version,
+    /// Flags (by index) and values that were checked: most agents of a pool share them.
+    checked: HashSet<(usize, String)>,
+    blanks: HashSet<Place>,
 }
 
 impl Renderer<'_> {
@@ -121,14 +131,17 @@ impl Renderer<'_> {
         let mut attributes = BTreeMap::new();
         for (key, at) in &pool.attributes {
             let Some(text) = self.templates.render(cx, at, &context, &who) else { continue };
-            match grammar::attribute(&text) {
+            match grammar::attribute(&key.value, &text, self.version) {
                 Ok(value) => {
+                    if text.trim().contains(' ') && matches!(value, Value::Text(_)) {
+                        self.blank(cx, at, &key.value, &value);
+                    }
                     attributes.insert(key.value.clone(), value);
                 }
                 Err(message) => self.report(at, "bad-attribute", &message, &who),
             }
         }
-        if grammar::reads_as_number(host.name.as_str()) {
+        if grammar::reads_as_number(host.name.as_str(), self.version) {
             let message = format!("the agent's name `{}` reads as a number", host.name);
             if let Some(key) = self.raw.hosts.get(line).map(|(key, _)| key) {
                 let advice = ", which Mesos would not match as text; give it a letter";
@@ -143,8 +156,12 @@ impl Renderer<'_> {
             ("containerizers".to_owned(), "docker,mesos".to_owned()),
             ("executor_registration_timeout".to_owned(), "5mins".to_owned()),
         ]);
-        for (key, at) in &pool.flags {
+        for (index, (key, at)) in pool.flags.iter().enumerate() {
             if let Some(text) = self.templates.render(cx, at, &context, &who) {
+                if self.checked.insert((index, text.clone())) {
+                    let who = if is_template(&at.value) { who.as_str() } else { "" };
+                    check::flag(cx, Component::Agent, (key, at), &text, who, self.version);
+                }
                 flags.insert(key.value.clone(), text);
             }
         }
@@ -200,13 +217,22 @@ impl Renderer<'_> {
         who: &str,
     ) -> Option<Value> {
         let text = self.templates.render(cx, at, context, who)?;
-        match grammar::resource(&key.value, &text) {
+        match grammar::resource(&key.value, &text, self.version) {
             Ok(value) => Some(value),
             Err(message) => {
                 let message = format!("`{}`: {message}", key.value);
                 self.report(at, "bad-resource", &message, who);
                 None
             }
+        }
+    }
+
+    /// Once for each place: Mesos deletes blanks, and constraints are then compared with what is left.
+    fn blank(&mut self, cx: &mut Cx, at: &At<String>, name: &str, value: &Value) {
+        if self.blanks.insert(at.place.clone()) {
+            let message = format!("Mesos deletes the blanks in attribute `{name}`");
+            let problem = Problem::warning(Some(at.place.clone()), "blank-in-attribute", message);
+            cx.problems.push(problem.help(format!("write `{value}`, or a hyphen for the blank")));
         }
     }
 

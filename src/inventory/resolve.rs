@@ -18,6 +18,7 @@ use super::{
     Mesos, MesosPackage, Places, Role, SecretRef, Smoke, Source, Spark, SparkImage, Ssh, Workload,
     ZooKeeper, check, grammar, ranges,
 };
+use crate::mesos::flags::{Component, last_release};
 use crate::mesos::versions::Version;
 
 /// The files of the operator's machine, as far as an inventory names them.
@@ -384,9 +385,17 @@ fn mesos(
         }
     }
     mesos.masters = names(cx, hosts, &written.masters);
-    check::flags(cx, check::Daemon::Master, &written.master_flags);
-    mesos.master_flags = rendered(cx, templates, top, &written.master_flags);
-    mesos.pools = pools::resolve(cx, templates, top, raw, (hosts, lines));
+    check::flags(cx, Component::Master, &written.master_flags);
+    // A version that was refused makes no further mistakes.
+    let version =
+        if mesos.version.at_least(&[0, 1]) { mesos.version.clone() } else { last_release() };
+    for (key, at) in &written.master_flags {
+        if let Some(text) = templates.render(cx, at, top, "") {
+            check::flag(cx, Component::Master, (key, at), &text, "", &version);
+            mesos.master_flags.insert(key.value.clone(), text);
+        }
+    }
+    mesos.pools = pools::resolve(cx, templates, top, raw, (hosts, lines), &version);
     mesos.credentials = Credentials {
         agent: written.agent_credential.as_ref().and_then(|c| credential(c, files)),
         framework: written.framework_credential.as_ref().and_then(|c| credential(c, files)),

@@ -43,6 +43,10 @@ pub fn show(problem: &Problem, text: &str, style: Style) -> String {
         (Some(place), None) => title.element(annotate_snippets::Origin::path(&*place.file)),
         (None, _) => Group::with_title(title),
     };
+    let first = match crate::lints::reason(problem.name) {
+        Some(reason) => first.element(Level::NOTE.message(reason)),
+        None => first,
+    };
     report.push(match &problem.help {
         Some(help) => first.element(Level::HELP.message(help.as_str())),
         None => first,

@@ -11,6 +11,15 @@ use super::units::{Bytes, Rate, parse_bool, parse_duration, parse_percent};
 use super::versions::Version;
 use super::{Finding, grammar};
 
+/// [`LAST_RELEASE`] as a version.
+pub fn last_release() -> Version {
+    let [major, minor, patch] = LAST_RELEASE;
+    match Version::parse(&format!("{major}.{minor}.{patch}")) {
+        Ok(version) => version,
+        Err(_) => unreachable!("three numbers are a version"),
+    }
+}
+
 /// What [`check_flag`] finds.
 pub type FlagProblem = Finding;
 

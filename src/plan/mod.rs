@@ -231,7 +231,7 @@ fn work(task: Task, wishes: &[Wish], answer: &Answer) -> Work {
         let early = match wish.when {
             When::Prepare => true,
             When::Roll => false,
-            When::PrepareUnless(unit) => !runs(unit, answer),
+            When::PrepareUnless(units) => !units.iter().any(|unit| runs(unit, answer)),
         };
         let action = Action { task, resource: id, gaps, later };
         if early { work.prepare.push(action) } else { work.roll.push(action) }

@@ -35,10 +35,13 @@ fn quorum(
     mut work: BTreeMap<HostName, Vec<Action>>,
     health: &Health,
 ) -> (Vec<Wave>, Vec<Blocked>) {
-    if !health.has_quorum() {
+    if health.is_lost() {
         return (vec![Wave { hosts: work }], Vec::new());
     }
-    let serves = |host: &HostName| health.members.get(host) == Some(&Member::Serving);
+    // Whoever leads goes last even where it is not content with its followers.
+    let serves = |host: &HostName| {
+        health.members.get(host) == Some(&Member::Serving) || health.leader.as_ref() == Some(host)
+    };
     let sick: BTreeMap<HostName, Vec<Action>> =
         work.extract_if(.., |host, _| !serves(host)).collect();
     // Sick, or silent, and not ours to mend now: the healthy must stay as they are.

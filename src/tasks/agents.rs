@@ -8,8 +8,9 @@ use super::{Card, Rollout, Wish, Wishes, World, masters, mesos};
 use crate::health::{AGENT_PORT, Check};
 use crate::inventory::{Agent, Host, Inventory};
 use crate::mesos::change::{Change, Wanted, classify};
-use crate::resource::Resource;
 use crate::resource::file::File;
+use crate::resource::service::STAMPS;
+use crate::resource::{Resource, digest_of};
 use crate::script::{quote, slot};
 
 pub(super) const CARD: Card = Card {
@@ -22,6 +23,9 @@ pub(super) const CARD: Card = Card {
 };
 
 const DIRECTORY: &str = "/etc/mesos-slave";
+
+/// Digest of what the agent was last started to announce.
+const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
@@ -63,7 +67,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let mut daemon = masters::service(inventory, "mesos-slave", inputs);
         for wish in &mut daemon {
             if let Resource::Service(service) = &mut wish.resource {
-                service.between = between(world, machine, agent);
+                service.between = Some(between(world, machine, agent));
             }
         }
         list.extend(daemon);
@@ -89,8 +93,23 @@ fn flags(agent: &Agent, machine: &Host, credential: Option<&File>) -> BTreeMap<S
 }
 
 /// What must happen between stop and start: an agent whose announced info changed in a way that Mesos
-/// does not recover from needs a new id, or it exits at every start.
-fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> Option<String> {
+/// does not recover from needs a new id, or it exits at every start. Where no leading master could say
+/// what it announces now, a note of what it was last started with decides.
+fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
+    let domain = agent.flags.get("domain").map_or("", String::as_str);
+    let (attributes, resources) = (agent.attributes.to_string(), agent.resources.to_string());
+    let wanted = digest_of([machine.hostname.as_str(), domain, &attributes, &resources]);
+    let work_dir = agent.flags.get("work_dir").map_or("/var/lib/mesos", String::as_str);
+    let forget = format!("rm -f {}", quote(&format!("{work_dir}/meta/slaves/latest")));
+    let decide = match change(world, machine, agent) {
+        Some(Change::RestartInPlace) => ":".to_owned(),
+        Some(Change::Additive | Change::NewAgentId { .. }) => forget,
+        None => format!("[ \"$(cat {ANNOUNCED} 2>/dev/null)\" = {wanted} ] || {forget}"),
+    };
+    format!("{decide}\nmkdir -p {STAMPS}; printf %s {wanted} > {ANNOUNCED}")
+}
+/// What a restart means for an agent that a leading master lists; `None` when none lists it.
+fn change(world: &World<'_>, machine: &Host, agent: &Agent) -> Option<Change> {
     let live = world.live?.get(&machine.address.to_string())?;
     let wanted = Wanted {
         hostname: &machine.hostname,
@@ -99,15 +118,11 @@ fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> Option<String> {
         attributes: &agent.attributes,
         resources: &agent.resources,
     };
-    let work_dir = agent.flags.get("work_dir").map_or("/var/lib/mesos", String::as_str);
     let additive =
         agent.flags.get("reconfiguration_policy").map(String::as_str) == Some("additive");
     match classify(live, &wanted, &world.inventory.mesos.version) {
-        Change::RestartInPlace => None,
-        Change::Additive if additive => None,
-        Change::Additive | Change::NewAgentId { .. } => {
-            Some(format!("rm -f {}", quote(&format!("{work_dir}/meta/slaves/latest"))))
-        }
+        Change::Additive if additive => Some(Change::RestartInPlace),
+        change => Some(change),
     }
 }
 

@@ -44,17 +44,17 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         // The engine starts as soon as its package is installed, with the files that are there then.
         let mut list: Vec<Wish> = inputs
             .into_iter()
-            .map(|file| Wish::unless("docker", Resource::File(file)))
+            .map(|file| Wish::unless(&["docker"], Resource::File(file)))
             .collect();
         list.push(Wish::unless(
-            "docker",
+            &["docker"],
             Resource::Packages(Packages::named(
                 "docker",
                 // apt does not install what docker.io only recommends, and needs at run time.
                 [docker.package.as_str(), "iptables"],
             )),
         ));
-        list.push(Wish::unless("docker", Resource::Service(service)));
+        list.push(Wish::unless(&["docker"], Resource::Service(service)));
         for archive in &docker.images {
             let hex = archive.digest.hex();
             let origin = Origin::Load {

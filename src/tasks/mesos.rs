@@ -14,6 +14,9 @@ use crate::script::{Fix, Step, quote};
 /// Libraries of which one must be there for anything to run through Mesos.
 pub const LIBRARIES: [&str; 2] = ["/usr/lib/libmesos.so", "/usr/local/lib/libmesos.so"];
 
+/// What the package brings.
+static DAEMONS: [&str; 2] = ["mesos-master", "mesos-slave"];
+
 /// Where credentials are kept: root only, outside the directories whose every file is a flag.
 const SECRETS: &str = "/etc/mesos-secrets";
 
@@ -22,17 +25,21 @@ const SECRETS: &str = "/etc/mesos-secrets";
 pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
     let master = inventory.mesos.masters.contains(host);
     let agent = inventory.agent(host).is_some();
-    let daemons = [("mesos-master", master), ("mesos-slave", agent)];
+    let daemons = DAEMONS.iter().zip([master, agent]);
     let mut wishes: Vec<Wish> = daemons
-        .iter()
+        .clone()
         .filter(|(_, wanted)| !wanted)
-        .map(|(unit, _)| Wish::prepare(Resource::Service(Service::of(unit, State::Masked))))
+        // One that runs nevertheless is stopped in its turn, not while others are prepared.
+        .map(|(unit, _)| {
+            let masked = Resource::Service(Service::of(unit, State::Masked));
+            Wish::unless(std::slice::from_ref(unit), masked)
+        })
         .collect();
     let version = inventory.mesos.version.as_str();
     let mut packages = Packages::named("mesos", ["mesos"]);
     packages.packages = vec![("mesos".to_owned(), Some(version.to_owned()))];
     packages.quiet =
-        daemons.iter().filter(|(_, wanted)| *wanted).map(|(unit, _)| (*unit).to_owned()).collect();
+        daemons.filter(|(_, wanted)| *wanted).map(|(unit, _)| (*unit).to_owned()).collect();
     match &inventory.mesos.package {
         MesosPackage::Deb(fetch) => {
             packages.before = fetched::steps(fetch, &inventory.proxy);
@@ -69,11 +76,7 @@ pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
         }
     }
     let packages = Resource::Packages(packages);
-    wishes.push(match (master, agent) {
-        (true, _) => Wish::unless("mesos-master", packages),
-        (false, true) => Wish::unless("mesos-slave", packages),
-        (false, false) => Wish::prepare(packages),
-    });
+    wishes.push(Wish::unless(&DAEMONS, packages));
     wishes
 }
 

@@ -117,8 +117,8 @@ pub enum When {
     Prepare,
     /// In its task's wave.
     Roll,
-    /// Before anything rolls where this unit does not run, else in its task's wave.
-    PrepareUnless(&'static str),
+    /// Before anything rolls where none of these units runs, else in its task's wave.
+    PrepareUnless(&'static [&'static str]),
 }
 
 /// Who goes together.
@@ -236,9 +236,9 @@ impl Wish {
         Wish { resource, when: When::Roll }
     }
 
-    /// Something that may be made right early only where a unit does not run.
-    pub fn unless(unit: &'static str, resource: Resource) -> Wish {
-        Wish { resource, when: When::PrepareUnless(unit) }
+    /// Something that may be made right early only where none of these units runs.
+    pub fn unless(units: &'static [&'static str], resource: Resource) -> Wish {
+        Wish { resource, when: When::PrepareUnless(units) }
     }
 }
 

@@ -99,7 +99,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         ]);
         let mut list = vec![
             Wish::unless(
-                "zookeeper",
+                &["zookeeper"],
                 // It depends on a Java of its own; nothing of it starts by itself.
                 Resource::Packages(Packages::named("zookeeper", ["zookeeper"])),
             ),

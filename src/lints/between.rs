@@ -1,0 +1,70 @@
+//! What a change from one inventory to another would do that neither shows by itself.
+
+use super::{Hit, Lint, Look};
+use crate::inventory::{Inventory, Problem, ZooKeeper};
+
+/// They find nothing in one inventory; see [`changes`].
+pub(super) const LINTS: &[Lint] = &[
+    Lint {
+        name: "master-growth",
+        title: "From one master to a quorum",
+        reason: "a single master's replicated log was written with quorum 1; two new empty logs outvote it, \
+                 and the registry with its agents and weights is lost or corrupt",
+        needs: &["mesos"],
+        find: nothing,
+    },
+    Lint {
+        name: "quorum-jump",
+        title: "More than one step of the quorum at once",
+        reason: "masters with the old and with the new quorum must always have a majority in common",
+        needs: &["mesos"],
+        find: nothing,
+    },
+    Lint {
+        name: "renumbered-server",
+        title: "A ZooKeeper server with another myid",
+        reason: "its peers know it by its number; the old one would be voted for and never answer",
+        needs: &["zookeeper"],
+        find: nothing,
+    },
+];
+
+fn nothing(_: &Look<'_>) -> Vec<Hit> {
+    Vec::new()
+}
+
+/// What is dangerous about going from `old` to `new`; places are those of `new`.
+pub fn changes(old: &Inventory, new: &Inventory) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut say = |name: &str, hit: Hit| {
+        let lint = LINTS.iter().find(|lint| lint.name == name);
+        let allowed = new.allow.contains_key(name);
+        found.extend(lint.filter(|_| !allowed).map(|lint| hit.problem(lint, new)));
+    };
+    let (before, after) = (old.mesos.masters.len(), new.mesos.masters.len());
+    if before == 1 && after > 1 {
+        let help =
+            "stop the master, delete its work_dir/replicated_log, then apply; agents register anew";
+        let message = format!("1 master becomes {after}");
+        say("master-growth", Hit::warning("mesos.masters.hosts", message, help));
+    } else if old.quorum().abs_diff(new.quorum()) > 1 {
+        let message = format!("{before} masters become {after} in one step");
+        let help = "go by two masters at a time";
+        say("quorum-jump", Hit::warning("mesos.masters.hosts", message, help));
+    }
+    if let (ZooKeeper::Managed { servers: before, .. }, ZooKeeper::Managed { servers: after, .. }) =
+        (&old.zookeeper, &new.zookeeper)
+    {
+        for (host, myid) in after {
+            if let Some(was) = before.get(host).filter(|was| *was != myid) {
+                let message = format!("the myid of `{host}` changes from {was} to {myid}");
+                let help = "leave it as it was; a myid is for life";
+                say(
+                    "renumbered-server",
+                    Hit::error(format!("zookeeper.servers.{host}"), message, help),
+                );
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,104 @@
+//! Lints on secrets and on who may do what.
+
+use super::{Hit, Lint, Look};
+use crate::inventory::show::is_secret_key;
+
+pub(super) const LINTS: &[Lint] = &[
+    Lint {
+        name: "plain-text-secret",
+        title: "A secret in the inventory",
+        reason: "it would stand in this file, in every copy of it, and on the hosts in a file that \
+                 everybody may read",
+        needs: &["mesos", "spark", "docker", "proxy"],
+        find: plain_text,
+    },
+    Lint {
+        name: "jobs-as-root",
+        title: "Jobs that are root on every agent",
+        reason: "Mesos runs tasks as the user who submitted them",
+        needs: &["spark"],
+        find: as_root,
+    },
+];
+
+/// Says where, never what.
+fn plain_text(look: &Look<'_>) -> Vec<Hit> {
+    let inventory = look.inventory;
+    let mut hits = Vec::new();
+    if let Some(spark) = &inventory.spark {
+        for (key, value) in &spark.defaults {
+            // A file or an environment variable is named, not its content.
+            let named = [".file", ".filenames", ".envkeys", ".path", "keyStore", "trustStore"];
+            if !is_secret_key(key) || value.is_empty() || named.iter().any(|end| key.ends_with(end))
+            {
+                continue;
+            }
+            let path = format!("spark.defaults.{key}");
+            let message = format!("`{key}` holds a secret in plain text");
+            hits.push(match key.as_str() {
+                "spark.mesos.secret"
+                | "spark.mesos.driver.secret.values"
+                | "spark.mesos.executor.secret.values"
+                | "spark.authenticate.secret" => {
+                    Hit::error(path, message, "write `mesos.credentials.framework` instead")
+                }
+                _ => Hit::warning(
+                    path,
+                    message,
+                    "name a file that holds it, or pass it when submitting",
+                ),
+            });
+        }
+        for (key, value) in &spark.env {
+            if is_secret_key(key) && !value.is_empty() && !value.starts_with('/') {
+                let message = format!("`{key}` holds a secret in plain text");
+                let help = "set it in the environment of whoever submits";
+                hits.push(Hit::warning(format!("spark.env.{key}"), message, help));
+            }
+        }
+    }
+    let proxies = [("http", &inventory.proxy.http), ("https", &inventory.proxy.https)];
+    for (name, url) in proxies {
+        if url.as_deref().is_some_and(|url| url.split('/').nth(2).is_some_and(|h| h.contains('@')))
+        {
+            let message = "the URL of the proxy holds a password";
+            let help = "let the proxy admit these hosts without one";
+            hits.push(Hit::warning(format!("proxy.{name}"), message, help));
+        }
+    }
+    for (key, value) in &inventory.docker.daemon {
+        if is_secret_key(key) && value.as_str().is_some_and(|text| !text.is_empty()) {
+            let message = format!("`{key}` holds a secret in plain text");
+            let help = "name a file that holds it";
+            hits.push(Hit::warning(format!("docker.daemon.{key}"), message, help));
+        }
+    }
+    let masters =
+        inventory.mesos.master_flags.iter().map(|(k, v)| ("mesos.masters".to_owned(), k, v));
+    let agents = inventory.mesos.pools.iter().filter_map(|(name, pool)| {
+        let agent = pool.agents.values().next()?;
+        Some(agent.flags.iter().map(move |(k, v)| (format!("mesos.agents.{name}"), k, v)))
+    });
+    for (path, flag, value) in masters.chain(agents.flatten()) {
+        let json = value.trim_start().starts_with('{') && value.contains("\"secret\"");
+        let by_name =
+            is_secret_key(flag) && !value.contains('/') && !BOOLEAN.contains(&value.as_str());
+        if json || (by_name && flag.ends_with("secret")) {
+            let message = format!("the flag `{flag}` holds a secret in plain text");
+            let help = format!("write {flag}: file:///… and keep that file 0600");
+            hits.push(Hit::error(format!("{path}.flags.{flag}"), message, help));
+        }
+    }
+    hits
+}
+
+const BOOLEAN: [&str; 4] = ["true", "false", "1", "0"];
+
+fn as_root(look: &Look<'_>) -> Vec<Hit> {
+    let root = look.inventory.spark.as_ref().is_some_and(|spark| spark.user == "root");
+    let hit = || {
+        let message = "jobs are submitted as root, and run as root on every agent";
+        Hit::warning("spark.user", message, "delete the line; an account `spark` is made")
+    };
+    root.then(hit).into_iter().collect()
+}

@@ -1,0 +1,411 @@
+//! Lints on Spark: constraints, executors, properties.
+
+use std::collections::BTreeSet;
+
+use super::{Application, Hit, Lint, Look};
+use crate::inventory::{SparkImage, Workload};
+use crate::mesos::constraints::{Constraints, Match};
+use crate::mesos::values::Value;
+
+const APPLICATIONS: &[&str] = &["mesos", "spark", "workloads"];
+const SPARK: &[&str] = &["spark"];
+
+pub(super) const LINTS: &[Lint] = &[
+    Lint {
+        name: "bad-constraint",
+        title: "A constraint that stops the driver",
+        reason: "Spark reads name:value,value;name:… and stops on anything else",
+        needs: APPLICATIONS,
+        find: bad_constraint,
+    },
+    Lint {
+        name: "constraint-crashes-spark",
+        title: "A constraint on which the driver dies when it sees an offer",
+        reason: "Spark has no case for an attribute of ranges, and parses every value that meets a number",
+        needs: APPLICATIONS,
+        find: crashes,
+    },
+    Lint {
+        name: "constraint-matches-nothing",
+        title: "A constraint that no agent meets",
+        reason: "Spark declines every offer and waits for ever; all it says is that the job has not accepted \
+                 any resources",
+        needs: APPLICATIONS,
+        find: matches_nothing,
+    },
+    Lint {
+        name: "constraint-by-number",
+        title: "A constraint that means at least",
+        reason: "a value that reads as a number is one for Mesos, and Spark accepts every agent whose number \
+                 is at least the one asked for",
+        needs: APPLICATIONS,
+        find: by_number,
+    },
+    Lint {
+        name: "executor-fits-nowhere",
+        title: "An executor that no agent can hold",
+        reason: "an executor takes its memory and an overhead of at least 384 MiB of one agent; where no offer \
+                 is large enough the job waits for ever",
+        needs: APPLICATIONS,
+        find: fits_nowhere,
+    },
+    Lint {
+        name: "cores-max-unset",
+        title: "An application that takes every core",
+        reason: "Spark accepts every offer until spark.cores.max is reached, and has no other end",
+        needs: APPLICATIONS,
+        find: cores_max_unset,
+    },
+    Lint {
+        name: "unreadable-property",
+        title: "A Spark property that Spark cannot read",
+        reason: "the driver stops on a number or size that is not one",
+        needs: SPARK,
+        find: unreadable,
+    },
+    Lint {
+        name: "block-manager-port",
+        title: "A port that agents do not offer",
+        reason: "an executor starts only where spark.blockManager.port is among the ports of the offer",
+        needs: APPLICATIONS,
+        find: block_manager_port,
+    },
+    Lint {
+        name: "fixed-master",
+        title: "Jobs that do not survive a change of the leader",
+        reason: "a master that does not lead sends no driver on to the one that does; through ZooKeeper the \
+                 driver finds it",
+        needs: &["spark", "mesos", "zookeeper"],
+        find: fixed_master,
+    },
+    Lint {
+        name: "unmanaged-image",
+        title: "An image that nobody brings to the agents",
+        reason: "where the image is missing two tasks fail within a second, and Spark gives the agent up; the \
+                 reason is in the agent's journal only",
+        needs: SPARK,
+        find: unmanaged_image,
+    },
+    Lint {
+        name: "spark-home",
+        title: "A home that is not in the image",
+        reason: "executors are started as HOME/bin/spark-class inside the image that we build with /opt/spark",
+        needs: SPARK,
+        find: home,
+    },
+    Lint {
+        name: "native-library",
+        title: "A fixed path to libmesos",
+        reason: "packages put libmesos.so into /usr/lib, builds into /usr/local/lib; spark-env.sh looks in both",
+        needs: SPARK,
+        find: native_library,
+    },
+    Lint {
+        name: "fine-grained",
+        title: "The mode that Spark left behind",
+        reason: "fine-grained mode is deprecated since Spark 2.0 and needs libmesos in every executor",
+        needs: SPARK,
+        find: fine_grained,
+    },
+    Lint {
+        name: "refused-property",
+        title: "A property that Spark refuses on Mesos",
+        reason: "Spark checks it at the start and stops",
+        needs: SPARK,
+        find: refused,
+    },
+    Lint {
+        name: "many-dispatchers",
+        title: "More than one dispatcher",
+        reason: "dispatchers elect no leader; each is a framework of its own with a queue of its own",
+        needs: SPARK,
+        find: many_dispatchers,
+    },
+];
+
+fn constraints(application: &Application) -> (String, Result<Constraints, String>) {
+    let path = application.path("constraints", "spark.mesos.constraints");
+    (path, Constraints::parse(&application.workload.constraints))
+}
+
+fn bad_constraint(look: &Look<'_>) -> Vec<Hit> {
+    let bad = |application: &Application| {
+        let (path, parsed) = constraints(application);
+        Some(Hit::error(path, parsed.err()?, "write it as rack:r1,r2;ssd:"))
+    };
+    look.applications.iter().filter_map(bad).collect()
+}
+
+/// What every agent makes of the constraints, each sentence once; empty without constraints.
+fn verdicts(look: &Look<'_>, constraints: &Constraints) -> (BTreeSet<String>, bool) {
+    let mut thrown = BTreeSet::new();
+    let mut fits = false;
+    for (_, _, agent) in look.inventory.agents() {
+        match constraints.matches(&agent.attributes) {
+            Match::Fits => fits = true,
+            Match::Declined(_) => {}
+            Match::Throws(why) => {
+                thrown.insert(why);
+            }
+        }
+    }
+    (thrown, fits)
+}
+
+fn each_constraint(
+    look: &Look<'_>,
+    mut find: impl FnMut(&str, &Workload, &Constraints) -> Option<Hit>,
+) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for application in &look.applications {
+        if let (path, Ok(parsed)) = constraints(application)
+            && !parsed.0.is_empty()
+        {
+            hits.extend(find(&path, &application.workload, &parsed));
+        }
+    }
+    hits
+}
+
+fn crashes(look: &Look<'_>) -> Vec<Hit> {
+    each_constraint(look, |path, _, parsed| {
+        let (thrown, _) = verdicts(look, parsed);
+        let why = thrown.first()?;
+        Some(Hit::error(path, why.clone(), "make the attribute a text such as r1"))
+    })
+}
+
+fn matches_nothing(look: &Look<'_>) -> Vec<Hit> {
+    each_constraint(look, |path, workload, parsed| {
+        let (thrown, fits) = verdicts(look, parsed);
+        if fits || !thrown.is_empty() || look.inventory.agents().next().is_none() {
+            return None;
+        }
+        let message = format!("no agent meets the constraint `{}`", workload.constraints);
+        let known: BTreeSet<&str> = look
+            .inventory
+            .agents()
+            .flat_map(|(_, _, agent)| agent.attributes.0.keys().map(String::as_str))
+            .collect();
+        let missing = parsed.0.keys().find(|name| !known.contains(name.as_str()));
+        let help = match missing {
+            Some(name) => match crate::mesos::flags::did_you_mean(name, known) {
+                Some(near) => format!("no agent has the attribute {name}; did you mean {near}?"),
+                None => format!("no agent has the attribute {name}"),
+            },
+            None => wanted_and_there(look, parsed),
+        };
+        Some(match path.starts_with("spark.defaults") {
+            true => Hit::error(path, message, help),
+            false => Hit::warning(path, message, help),
+        })
+    })
+}
+
+/// The values that are there, of the first constraint.
+fn wanted_and_there(look: &Look<'_>, parsed: &Constraints) -> String {
+    let Some(name) = parsed.0.keys().next() else { return String::new() };
+    let there: BTreeSet<String> = look
+        .inventory
+        .agents()
+        .filter_map(|(_, _, agent)| agent.attributes.0.get(name).map(ToString::to_string))
+        .collect();
+    let few: Vec<&str> = there.iter().take(5).map(String::as_str).collect();
+    let more = if there.len() > few.len() { ", …" } else { "" };
+    format!("{name} is {}{more} on the agents", few.join(", "))
+}
+
+fn by_number(look: &Look<'_>) -> Vec<Hit> {
+    each_constraint(look, |path, _, parsed| {
+        let scalar = |name: &str| {
+            look.inventory
+                .agents()
+                .any(|(_, _, agent)| matches!(agent.attributes.0.get(name), Some(Value::Scalar(_))))
+        };
+        let numbers = |wanted: &BTreeSet<String>| wanted.iter().any(|t| t.parse::<f64>().is_ok());
+        let (name, wanted) =
+            parsed.0.iter().find(|(name, wanted)| numbers(wanted) && scalar(name))?;
+        let list: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        let message = format!("`{name}:{}` means {name} of at least that", list.join(","));
+        Some(Hit::warning(
+            path,
+            message,
+            "give the attribute a letter, such as r1, to mean equality",
+        ))
+    })
+}
+
+fn fits_nowhere(look: &Look<'_>) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for application in &look.applications {
+        let Ok(parsed) = Constraints::parse(&application.workload.constraints) else { continue };
+        let mut why = None;
+        let fits = look.inventory.agents().any(|(_, _, agent)| {
+            if parsed.matches(&agent.attributes) != Match::Fits {
+                return false;
+            }
+            application.fits(&agent.resources).map_err(|short| why = Some(short)).is_ok()
+        });
+        let (false, Some(why)) = (fits, why) else { continue };
+        let path = application.path("executors.memory", "spark.executor.memory");
+        let message = format!("an executor of `{}` needs {why} at most", application.title());
+        let help = "ask for less (384 MiB or a tenth come on top), or offer more";
+        hits.push(match application.name {
+            None => Hit::error(path, message, help),
+            Some(_) => Hit::warning(path, message, help),
+        });
+    }
+    hits
+}
+
+fn cores_max_unset(look: &Look<'_>) -> Vec<Hit> {
+    let unset = |application: &&Application| {
+        application.workload.cores_max.is_none()
+            && !application.unreadable.contains(&"spark.cores.max")
+            && application.settings.executor_limit.is_none()
+    };
+    look.applications
+        .iter()
+        .filter(unset)
+        .map(|application| {
+            let message = format!("`{}` takes every core that is offered", application.title());
+            let key = if application.name.is_some() { "cores_max" } else { "spark.cores.max" };
+            let help = format!("set {key}");
+            // The workload's own line, or that of the defaults.
+            let path = match &application.name {
+                Some(name) => format!("workloads.{name}"),
+                None => "spark.defaults".to_owned(),
+            };
+            Hit::warning(path, message, help)
+        })
+        .collect()
+}
+
+fn unreadable(look: &Look<'_>) -> Vec<Hit> {
+    let keys = look.applications.iter().flat_map(|application| &application.unreadable);
+    keys.map(|key| {
+        let message = format!("`{key}` is neither a number nor a size that Spark reads");
+        Hit::error(format!("spark.defaults.{key}"), message, "write 8, or 512m, 4g for memory")
+    })
+    .collect()
+}
+
+fn block_manager_port(look: &Look<'_>) -> Vec<Hit> {
+    let ports = look.applications.iter().filter_map(|a| a.settings.block_manager_port);
+    let Some(port) = ports.map(u64::from).next() else { return Vec::new() };
+    let offered = look.inventory.agents().any(|(_, _, agent)| {
+        let mut ranges =
+            agent.resources.0.iter().filter(|((name, _), _)| name == "ports").peekable();
+        ranges.peek().is_none()
+            || ranges.any(|(_, value)| value.holds(&Value::Ranges(vec![(port, port)])))
+    });
+    if offered || look.inventory.agents().next().is_none() {
+        return Vec::new();
+    }
+    let message = format!("no agent offers port {port}");
+    let help = "take one of the pools' `ports`, or delete the line";
+    vec![Hit::error("spark.defaults.spark.blockManager.port", message, help)]
+}
+
+fn property<'a>(look: &'a Look<'_>, key: &str) -> Option<&'a str> {
+    look.inventory.spark.as_ref()?.defaults.get(key).map(String::as_str)
+}
+
+fn fixed_master(look: &Look<'_>) -> Vec<Hit> {
+    let ours = format!("mesos://{}", look.inventory.zookeeper_url());
+    let Some(master) = property(look, "spark.master").filter(|master| *master != ours) else {
+        return Vec::new();
+    };
+    let message = match master.starts_with("mesos://zk://") {
+        true => "spark.master names another ensemble, or not all of this one".to_owned(),
+        false => "spark.master names one master, and jobs end with its leadership".to_owned(),
+    };
+    vec![Hit::warning(
+        "spark.defaults.spark.master",
+        message,
+        format!("delete the line; it is {ours}"),
+    )]
+}
+
+fn unmanaged_image(look: &Look<'_>) -> Vec<Hit> {
+    let Some(spark) = &look.inventory.spark else { return Vec::new() };
+    let key = "spark.mesos.executor.docker.image";
+    let other = property(look, key).filter(|image| *image != spark.image.name());
+    let hit = |image: &str| {
+        let message = format!("nobody brings the image `{image}` to the agents");
+        let help = format!("delete the line; the image is `{}`", spark.image.name());
+        Hit::warning(format!("spark.defaults.{key}"), message, help)
+    };
+    other.map(hit).into_iter().collect()
+}
+
+fn home(look: &Look<'_>) -> Vec<Hit> {
+    let Some(spark) = &look.inventory.spark else { return Vec::new() };
+    let key = "spark.mesos.executor.home";
+    let ours = matches!(spark.image, SparkImage::Build { .. });
+    let other =
+        property(look, key).filter(|home| ours && home.trim_end_matches('/') != "/opt/spark");
+    let hit = |home: &str| {
+        let message = format!("there is no Spark at `{home}` in the image");
+        Hit::error(format!("spark.defaults.{key}"), message, "delete the line; it is /opt/spark")
+    };
+    other.map(hit).into_iter().collect()
+}
+
+fn native_library(look: &Look<'_>) -> Vec<Hit> {
+    let Some(spark) = &look.inventory.spark else { return Vec::new() };
+    let mut hits = Vec::new();
+    let help = "delete the line";
+    if let Some(path) = spark.env.get("MESOS_NATIVE_JAVA_LIBRARY")
+        && path != "/usr/lib/libmesos.so"
+    {
+        let message = format!("libmesos is looked for at `{path}` only");
+        hits.push(Hit::warning("spark.env.MESOS_NATIVE_JAVA_LIBRARY", message, help));
+    }
+    let key = "spark.executorEnv.MESOS_NATIVE_JAVA_LIBRARY";
+    let coarse = property(look, "spark.mesos.coarse") != Some("false");
+    if property(look, key).is_some() && coarse {
+        let message = "coarse-grained executors never load libmesos";
+        hits.push(Hit::warning(format!("spark.defaults.{key}"), message, help));
+    }
+    hits
+}
+
+fn fine_grained(look: &Look<'_>) -> Vec<Hit> {
+    let fine = property(look, "spark.mesos.coarse") == Some("false");
+    let hit = || {
+        let message = "fine-grained mode starts a task of Mesos for every task of Spark";
+        Hit::warning("spark.defaults.spark.mesos.coarse", message, "delete the line")
+    };
+    fine.then(hit).into_iter().collect()
+}
+
+fn refused(look: &Look<'_>) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    let key = "spark.io.encryption.enabled";
+    if property(look, key) == Some("true") {
+        let message = "Spark does not encrypt its files on Mesos";
+        hits.push(Hit::error(format!("spark.defaults.{key}"), message, "delete the line"));
+    }
+    let key = "spark.authenticate.secret";
+    let dispatcher = look.inventory.spark.as_ref().is_some_and(|spark| spark.dispatcher.is_some());
+    if dispatcher && property(look, key).is_some() {
+        let message = "the dispatcher refuses to start with spark.authenticate.secret";
+        hits.push(Hit::error(
+            format!("spark.defaults.{key}"),
+            message,
+            "delete it, or the dispatcher",
+        ));
+    }
+    hits
+}
+
+fn many_dispatchers(look: &Look<'_>) -> Vec<Hit> {
+    let dispatcher = look.inventory.spark.as_ref().and_then(|spark| spark.dispatcher.as_ref());
+    let count = dispatcher.map_or(0, |dispatcher| dispatcher.hosts.len());
+    let hit = || {
+        let message = format!("{count} dispatchers know nothing of each other");
+        Hit::warning("spark.dispatcher.hosts", message, "name one host")
+    };
+    (count > 1).then(hit).into_iter().collect()
+}
