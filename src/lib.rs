@@ -2,6 +2,7 @@
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod drain;
 pub mod event;
 pub mod health;
 pub mod inventory;

@@ -36,6 +36,12 @@ pub fn plan(plan: &Plan) -> String {
             }
         }
     }
+    if !plan.hits.is_empty() {
+        let _ = writeln!(text, "Running work");
+    }
+    for (host, hit) in &plan.hits {
+        let _ = writeln!(text, "  {host}: {hit}");
+    }
     for blocked in &plan.blocked {
         let _ = writeln!(text, "  ! {}: {}: blocked: {}", blocked.host, blocked.task, blocked.because);
     }
