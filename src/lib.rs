@@ -12,6 +12,7 @@ pub mod mesos;
 pub mod observe;
 pub mod plan;
 pub mod preflight;
+pub mod records;
 pub mod remote;
 pub mod report;
 pub mod resource;

@@ -4,6 +4,8 @@ pub mod apply;
 pub mod check;
 pub mod findings;
 pub mod lab;
+pub mod locks;
 pub mod plan;
+pub mod saved;
 pub mod session;
 pub mod status;

@@ -41,6 +41,8 @@ pub struct Session {
     pub templates: Templates,
     /// What should be true, as far as it can be said without asking anybody.
     pub desired: Desired,
+    /// The inventory's text, for problems that are found later.
+    pub text: Arc<str>,
 }
 
 /// Why a command ends early: what it said is said already.
@@ -87,7 +89,7 @@ pub async fn start(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Res
     };
     let world = World { inventory: &inventory, templates: &templates, live: None };
     match desire(&world) {
-        Ok(desired) => Ok(Ok(Session { inventory, templates, desired })),
+        Ok(desired) => Ok(Ok(Session { inventory, templates, desired, text: loaded.text })),
         Err(why) => Ok(Err(refuse(&why))),
     }
 }

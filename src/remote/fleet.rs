@@ -248,6 +248,11 @@ impl<K: Key> Fleet<K> {
         while tasks.join_next().await.is_some() {}
     }
 
+    /// Whether a host was reached.
+    pub fn has(&self, host: &HostName) -> bool {
+        self.hosts.contains_key(host)
+    }
+
     fn sections(&self, stdout: &[u8]) -> Result<Sections, String> {
         Probe::sections(&self.nonce, &String::from_utf8_lossy(stdout))
             .ok_or_else(|| "its answer was cut short".to_owned())
