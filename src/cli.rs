@@ -30,6 +30,10 @@ pub enum Command {
     Apply(commands::apply::Args),
     /// Show how the cluster is: ensemble, leader, agents, roles, images, versions
     Status(commands::status::Args),
+    /// List the applies of a cluster, or show one: who, when, the plan, the inventory
+    History(commands::history::Args),
+    /// Show what works under hosts' locks and, confirmed, end what hangs there
+    Unlock(commands::unlock::Args),
     /// The twin: the inventory's hosts as containers on this machine
     Lab(commands::lab::Args),
 }

@@ -23,6 +23,8 @@ async fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::History(args) => commands::history::run(args).await,
+        Command::Unlock(args) => commands::unlock::run(args).await,
         Command::Lab(args) => commands::lab::run(args).await,
     };
     match result {

@@ -14,6 +14,7 @@ pub mod holder;
 pub mod sentence;
 pub mod shell;
 pub mod ssh;
+pub mod unlock;
 mod wire;
 
 pub use shell::Ended;

@@ -250,6 +250,13 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// For a key that is made elsewhere in this room.
+    pub(super) fn into_wire(self) -> Wire {
+        self.0
+    }
+}
+
 impl Looker {
     /// Runs a script that only looks.
     pub async fn ask(&mut self, script: &str, limit: Duration) -> Result<Reply, Lost> {
