@@ -1,6 +1,7 @@
 //! What happens in a run, as data. The engine emits events; renderers draw them; the report is their
 //! sum. The names are a public format: scripts read them (`--json`).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::health::Member;
@@ -11,9 +12,9 @@ use crate::tasks::Task;
 pub const VERSION: u32 = 1;
 
 /// One event with what every event carries.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Stamped {
-    /// [`VERSION`].
+    /// Version of the event format.
     pub v: u32,
     /// When, RFC 3339 in UTC.
     pub ts: String,
@@ -25,7 +26,7 @@ pub struct Stamped {
 }
 
 /// What happens in a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A command began.
@@ -206,7 +207,7 @@ pub enum Event {
 }
 
 /// How an action ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It made its resource right.
@@ -229,7 +230,7 @@ pub enum Outcome {
 }
 
 /// How a smoke check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SmokeOutcome {
     /// Proven.

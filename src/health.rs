@@ -51,7 +51,7 @@ pub struct Reply {
 pub type Replies = BTreeMap<Question, Reply>;
 
 /// How one member serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Member {
     /// It serves.

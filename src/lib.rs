@@ -16,6 +16,7 @@ pub mod records;
 pub mod remote;
 pub mod report;
 pub mod resource;
+pub mod schema;
 pub mod script;
 pub mod simulate;
 pub mod smoke;

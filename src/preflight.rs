@@ -4,17 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::health::{AGENT_PORT, MASTER_PORT, client_port};
-use crate::inventory::{HostName, Inventory, Problem, Severity};
+use crate::health::{self, AGENT_PORT, MASTER_PORT, Question, client_port};
+use crate::inventory::{HostName, Inventory, Problem, Severity, ZooKeeper};
 use crate::mesos::compatibility;
 use crate::plan::{Observed, Plan, Seen};
 use crate::resource::service;
 use crate::script::{Probe, Sections};
 use crate::tasks::Task;
 
-/// The question.
-pub fn probe() -> Probe {
+/// The question to one host. Masters are also asked about an ensemble that is not ours.
+pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
     let mut probe = Probe::default();
+    if inventory.mesos.masters.contains(host) {
+        probe.extend(health::probe(&external(inventory)));
+    }
     probe.section("os", "cat /etc/os-release 2>/dev/null");
     probe.section("machine-id", "cat /etc/machine-id 2>/dev/null");
     probe.section("architecture", "uname -m");
@@ -30,6 +33,9 @@ pub fn probe() -> Probe {
     probe.section("docker", "! command -v dockerd >/dev/null 2>&1 || dockerd --version 2>/dev/null");
     probe
 }
+
+/// Name of the finding that holds an agent back until its host was rebooted.
+pub const REBOOT: &str = "reboot-needed";
 
 /// Clocks may differ by so much from the median: ZooKeeper sessions, TLS and apt's Release files all
 /// assume about the same time.
@@ -70,6 +76,7 @@ pub fn check(
         ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
         agent(inventory, host, text("mounts"), text("docker")).into_iter().for_each(&mut say);
     }
+    found.extend(ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(same_machine(answers).into_iter().map(|problem| (None, problem)));
     found.extend(clocks(answers));
     found
@@ -202,14 +209,21 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
                 && words.get(3).is_some_and(|o| o.split(',').any(|o| o == "cpu"))
         });
         if !v1 {
-            let problem = error(
-                "cgroup-v2",
-                "no cgroup v1 `cpu` hierarchy is mounted, and no released Mesos can use the docker containerizer without one",
-            );
             problems.push(if inventory.base.cgroup_v1 {
-                problem.help("the kernel argument is written by this apply when it is missing; reboot the host, then apply again")
+                Problem {
+                    severity: Severity::Warning,
+                    ..error(
+                        REBOOT,
+                        "its agent waits for a reboot: the kernel argument for cgroup v1 takes effect with it",
+                    )
+                    .help("apply writes the argument; reboot the host, then apply again")
+                }
             } else {
-                problem.help("set `base: { cgroup_v1: true }`, apply, and reboot the host")
+                error(
+                    "cgroup-v2",
+                    "no cgroup v1 `cpu` hierarchy is mounted, and no released Mesos can use the docker containerizer without one",
+                )
+                .help("set `base: { cgroup_v1: true }`, apply, and reboot the host")
             });
         }
     }
@@ -227,6 +241,48 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
         );
     }
     problems
+}
+
+/// What the members of an ensemble that is not ours are asked.
+fn external(inventory: &Inventory) -> Vec<Question> {
+    match &inventory.zookeeper {
+        ZooKeeper::Managed { .. } => Vec::new(),
+        ZooKeeper::External { servers } => servers
+            .iter()
+            .map(|(host, port)| Question::FourLetter(host.clone(), *port))
+            .collect(),
+    }
+}
+
+/// An ensemble that is not ours is only checked: a majority must serve, as its masters-to-be see it.
+fn ensemble(inventory: &Inventory, answers: &BTreeMap<HostName, Sections>) -> Option<Problem> {
+    let questions = external(inventory);
+    let (_, seen) = answers.iter().find(|(host, _)| inventory.mesos.masters.contains(*host))?;
+    if questions.is_empty() {
+        return None;
+    }
+    let replies = health::replies(&questions, seen);
+    let serving = questions
+        .iter()
+        .filter(|question| {
+            replies.get(*question).is_some_and(|reply| {
+                reply.body.lines().any(|line| {
+                    matches!(line, "Mode: leader" | "Mode: follower" | "Mode: standalone")
+                })
+            })
+        })
+        .count();
+    (serving <= questions.len() / 2).then(|| {
+        error(
+            "ensemble-not-serving",
+            format!(
+                "{serving} of the {} members of {} serve, as seen from the masters",
+                questions.len(),
+                inventory.zookeeper_connect()
+            ),
+        )
+        .help("start the ensemble, or let us through to its client ports; `srvr` must be in its 4lw.commands.whitelist")
+    })
 }
 
 fn same_machine(answers: &BTreeMap<HostName, Sections>) -> Vec<Problem> {

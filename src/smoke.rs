@@ -117,6 +117,11 @@ pub(crate) async fn ladder<Hosts: Change>(
         return line("message").map(|message| format!("the driver did not finish: {message}"));
     }
     let Some(framework) = framework else {
+        // The last of them is the cause of the others.
+        let died = output.lines().rev().find(|l| l.contains("Error") || l.contains("Exception"));
+        if let (Some(_), Some(died)) = (line("spark-submit ended"), died.map(str::trim)) {
+            return Some(format!("the driver on {client} died before it registered: {died}"));
+        }
         return Some(format!(
             "the driver on {client} did not register with the leading master {leader}; \
              masters must be able to reach the driver's address and ports"

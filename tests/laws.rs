@@ -8,15 +8,15 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use provision::health::{Check, Member};
 use provision::inventory::HostName;
-use provision::plan::{Action, Because, Plan, Scope, Seen, Wave};
-use provision::resource::service::{FOREIGN, State};
+use provision::plan::{Because, Plan, Scope, Seen, Wave};
+use provision::resource::service::{FOREIGN, Service, State};
 use provision::resource::{Look, Resource, diff};
-use provision::tasks::{Rollout, Task};
+use provision::tasks::{Desired, Rollout, Task};
 
 #[path = "support/world.rs"]
 mod world;
 
-use world::{Reach, View, World, daemons, inventory, is_daemon};
+use world::{Reach, View, World, inventory};
 
 /// A cluster to be made up.
 #[derive(Debug, Clone)]
@@ -170,8 +170,12 @@ fn whole(shape: &Shape) -> World {
 fn suffer(world: &mut World, host: &HostName, damage: &Damage) {
     let machine = world.machines.get_mut(host).expect("a machine");
     let paths: Vec<String> = machine.entries.keys().cloned().collect();
-    let units: Vec<String> =
-        machine.units.iter().filter(|(_, unit)| unit.active).map(|(name, _)| name.clone()).collect();
+    let units: Vec<String> = machine
+        .units
+        .iter()
+        .filter(|(_, unit)| unit.active)
+        .map(|(name, _)| name.clone())
+        .collect();
     let packages: Vec<String> = machine.packages.keys().cloned().collect();
     let pick = |index: &Index, from: &[String]| (!from.is_empty()).then(|| index.get(from).clone());
     match damage {
@@ -187,7 +191,8 @@ fn suffer(world: &mut World, host: &HostName, damage: &Damage) {
         }
         Damage::NotOwned(index) => {
             if let Some(path) = pick(index, &paths) {
-                machine.entries.get_mut(&path).expect("an entry").owner = "daemon:daemon".to_owned();
+                machine.entries.get_mut(&path).expect("an entry").owner =
+                    "daemon:daemon".to_owned();
             }
         }
         Damage::Stray(agents) => {
@@ -264,7 +269,10 @@ fn converge(world: &mut World, rounds: usize) {
     for round in 0.. {
         let (view, plan) = world.plan(&Scope::default());
         if plan.is_empty() {
-            assert_eq!(provision::plan::text::summary(&plan), "No changes. The cluster matches the inventory.");
+            assert_eq!(
+                provision::plan::text::summary(&plan),
+                "No changes. The cluster matches the inventory."
+            );
             return;
         }
         assert!(
@@ -272,49 +280,24 @@ fn converge(world: &mut World, rounds: usize) {
             "after {rounds} rounds there is still:\n{}",
             provision::plan::text::plan(&plan)
         );
-        apply(world, &view, &plan);
+        world.apply(&view, &plan, gate);
     }
 }
 
-fn apply(world: &mut World, view: &View, plan: &Plan) {
-    for stage in &plan.stages {
-        for wave in &stage.waves {
-            for (host, actions) in &wave.hosts {
-                for action in actions {
-                    world.perform(&view.desired, host, action).unwrap_or_else(|why| {
-                        panic!("{host}: {}: {}: {why}", action.task, action.resource)
-                    });
-                    if is_daemon(&action.resource) && action.task.card().check.is_none() {
-                        stamp(world, view, host, action);
-                    }
-                }
-            }
-            let task = stage.task.filter(|task| task.card().check.is_some());
-            gate(world, view, task, wave);
-        }
-    }
-}
-
-fn stamp(world: &mut World, view: &View, host: &HostName, action: &Action) {
-    let wish = view.desired.find(host, action.task, &action.resource).expect("a wish");
-    if let Some(service) = wish.resource.as_service().filter(|s| s.state == State::Running) {
-        world.stamp(host, service);
-    }
-}
-
-fn gate(world: &mut World, view: &View, task: Option<Task>, wave: &Wave) {
-    let Some(task) = task else { return };
-    let replies = world.look().observed.replies();
-    let health = task.health(&world.inventory, &replies).expect("a check");
-    for (host, actions) in &wave.hosts {
+fn gate(world: &World, task: Task, wave: &Wave) {
+    let Some(check) = task.card().check else { return };
+    let health = check.judge(&world.inventory, &world.look().observed.replies());
+    for host in wave.hosts.keys() {
         assert_eq!(health.members.get(host), Some(&Member::Serving), "{task}: the gate of {host}");
-        for action in actions.iter().filter(|action| is_daemon(&action.resource)) {
-            stamp(world, view, host, action);
-        }
     }
-    if task.card().check.is_some_and(Check::elects) {
-        assert!(health.leader.is_some(), "{task}: nobody leads");
-    }
+    assert!(!check.elects() || health.leader.is_some(), "{task}: nobody leads");
+}
+
+/// The running services that a task wants of a host.
+fn daemons<'a>(desired: &'a Desired, host: &'a HostName, task: Task) -> Vec<&'a Service> {
+    let wishes = desired.tasks.get(&task).and_then(|wishes| wishes.get(host));
+    let services = wishes.into_iter().flatten().filter_map(|wish| wish.resource.as_service());
+    services.filter(|service| service.state == State::Running).collect()
 }
 
 /// Everything that holds of one plan of one world.
@@ -333,7 +316,11 @@ fn hold(world: &World, view: &View, plan: &Plan, scope: &Scope) {
         assert_eq!(stage.task.is_none(), stage.title == "prepare");
         assert!(stage.task.is_some() || index == 0, "prepare comes first");
         let all: Vec<&HostName> = stage.waves.iter().flat_map(|wave| wave.hosts.keys()).collect();
-        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "a host goes in two waves");
+        assert_eq!(
+            all.len(),
+            all.iter().collect::<BTreeSet<_>>().len(),
+            "a host goes in two waves"
+        );
         match stage.task {
             None => disturbs_nothing(world, view, &stage.waves[0]),
             Some(task) => match (task.card().rollout)(&world.inventory) {
@@ -385,7 +372,11 @@ fn nobody_is_forgotten(
                 let times =
                     done.get(&(host, *task, wish.resource.id().to_string())).copied().unwrap_or(0);
                 assert!(times <= 1, "{host}: {} is done twice", wish.resource.id());
-                assert!(!wrong || times == 1 || blocked, "{host}: {} is forgotten", wish.resource.id());
+                assert!(
+                    !wrong || times == 1 || blocked,
+                    "{host}: {} is forgotten",
+                    wish.resource.id()
+                );
             }
         }
     }
@@ -414,7 +405,8 @@ fn quorum_holds(world: &World, task: Task, waves: &[Wave]) {
         return;
     };
     let touched: BTreeSet<&HostName> = waves.iter().flat_map(|wave| wave.hosts.keys()).collect();
-    let mended: BTreeSet<&HostName> = touched.iter().copied().filter(|host| !serves(host)).collect();
+    let mended: BTreeSet<&HostName> =
+        touched.iter().copied().filter(|host| !serves(host)).collect();
     for (index, wave) in waves.iter().enumerate() {
         let disturbed: Vec<&HostName> = wave.hosts.keys().filter(|host| serves(host)).collect();
         assert!(disturbed.len() <= 1, "{task}: {disturbed:?} at once");
@@ -484,7 +476,10 @@ fn disturbs_nothing(world: &World, view: &View, wave: &Wave) {
                     let units = set.packages.iter().flat_map(|(name, _)| brought(name));
                     for unit in units {
                         let ours = running.iter().any(|service| service.unit == *unit);
-                        assert!(!ours, "{host}: {unit} runs and its package is installed in prepare");
+                        assert!(
+                            !ours,
+                            "{host}: {unit} runs and its package is installed in prepare"
+                        );
                     }
                 }
                 _ => {}

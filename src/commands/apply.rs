@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::{Run, Stop};
-use crate::cli::{Limits, Output, Reach, Source};
+use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::locks;
-use crate::commands::plan::{announce, ask_all, preflight_all, running_work};
+use crate::commands::plan::{announce, ask_all, hold_back, preflight_all, running_work};
 use crate::commands::saved;
 use crate::commands::session::{Session, confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
 use crate::health::Check;
-use crate::inventory::{Problem, Severity};
+use crate::inventory::{HostName, Problem, Severity};
 use crate::observe;
 use crate::plan::saved::Saved;
 use crate::plan::{Plan, Scope, plan, text};
@@ -35,7 +35,7 @@ pub struct Args {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
-    output: Output,
+    output: RunOutput,
     /// Do not ask
     #[arg(short = 'y', long)]
     yes: bool,
@@ -151,8 +151,15 @@ impl Job<'_> {
     ) -> anyhow::Result<u8> {
         let observed = self.session.observed(answers)?;
         let mut plan = plan(&self.session.inventory, &self.session.desired, &observed, &self.scope);
-        plan.hits = running_work(&self.session, fleet, &plan, &observed).await;
         announce(recorder, &observed, &plan);
+        let found = if plan.is_empty() {
+            Vec::new()
+        } else {
+            let answers = preflight_all(&self.session.inventory, fleet, &plan).await;
+            preflight::check(&self.session.inventory, &plan, &observed, &answers)
+        };
+        hold_back(&mut plan, &found);
+        plan.hits = running_work(&self.session, fleet, &plan, &observed).await;
         if let Some(saved) = &self.saved {
             let (source, limits) = (&self.source, &self.limits);
             let now =
@@ -169,7 +176,7 @@ impl Job<'_> {
             if !self.args.output.json && plan.blocked.is_empty() && plan.unreachable.is_empty() {
                 line(std::io::stdout().lock(), &text::summary(&plan));
             }
-        } else if let Some(code) = self.not_now(fleet, &plan, &observed, recorder).await {
+        } else if let Some(code) = self.not_now(&plan, found, recorder) {
             return Ok(code);
         }
         let stop = Arc::new(Stop::default());
@@ -224,16 +231,13 @@ impl Job<'_> {
         Ok(code)
     }
 
-    /// Preflight and the question; an exit code when nothing is to be done after them.
-    async fn not_now(
+    /// Preflight's findings and the question; an exit code when nothing is to be done after them.
+    fn not_now(
         &self,
-        fleet: &Arc<Fleet<Changer>>,
         plan: &Plan,
-        observed: &crate::plan::Observed,
+        found: Vec<(Option<HostName>, Problem)>,
         recorder: &Recorder,
     ) -> Option<u8> {
-        let answers = preflight_all(fleet, plan).await;
-        let found = preflight::check(&self.session.inventory, plan, observed, &answers);
         let refused = has_errors(&found);
         for (host, problem) in found {
             recorder.emit(Event::Problem { problem, host });
@@ -344,7 +348,7 @@ fn refuse(why: &str) -> u8 {
 }
 
 /// Ctrl-C once finishes what runs; twice leaves at once, saying what may still run.
-fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
+pub(crate) fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
     for (kind, name) in [
         (SignalKind::interrupt(), "SIGINT"),
         (SignalKind::terminate(), "SIGTERM"),

@@ -59,13 +59,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         }
         return Ok(exit::OK);
     }
-    let (inventory, mut problems, text) = match read(&args.source.inventory, &args.source) {
+    let (mut inventory, mut problems, text) = match read(&args.source.inventory, &args.source) {
         Ok(loaded) => (Some(loaded.inventory), loaded.warnings, loaded.text),
         Err(refused) => (None, refused.problems, refused.text),
     };
     let templates = overrides(&args.source.inventory)?;
-    if let Some(inventory) = &inventory {
-        problems.extend(bad_template(inventory, &templates));
+    if let Some(inventory) = &mut inventory {
         if let Some(before) = &args.since {
             let before = read(before, &args.source).map_err(|refused| {
                 let first = refused.problems.first().map(ToString::to_string).unwrap_or_default();
@@ -73,6 +72,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             })?;
             problems.extend(lints::changes(&before.inventory, inventory));
         }
+        problems.extend(bad_template(inventory, &templates));
     }
     problems.sort();
     let format = if args.json { Format::Json } else { args.format };
@@ -111,11 +111,17 @@ fn read(path: &Path, source: &Source) -> Result<Loaded, Refused> {
 }
 
 /// What is wrong with the templates beside the inventory: they do not parse, or not render.
-fn bad_template(inventory: &Inventory, own: &BTreeMap<String, String>) -> Option<Problem> {
+fn bad_template(inventory: &mut Inventory, own: &BTreeMap<String, String>) -> Option<Problem> {
     let templates = match Templates::new(own) {
         Ok(templates) => templates,
         Err(why) => return Some(template_problem(&why)),
     };
+    // Agents differ in addresses and flags only, so one of each pool shows what its template does.
+    for pool in inventory.mesos.pools.values_mut() {
+        if let Some((first, agent)) = pool.agents.pop_first() {
+            pool.agents = BTreeMap::from([(first, agent)]);
+        }
+    }
     let world = World { inventory, templates: &templates, live: None };
     desire(&world).err().map(|why| template_problem(&why))
 }

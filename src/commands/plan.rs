@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::cli::{Limits, Output, Reach, Source};
+use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::saved::{save, write};
 use crate::commands::session::{Session, recorder, run_id, sink, start};
 use crate::event::{Event, Sink as _};
 use crate::health::{self, Check, MASTER_PORT, Question, leaders_agents};
-use crate::inventory::{Host, HostName};
+use crate::inventory::{Host, HostName, Inventory, Problem};
 use crate::observe;
 use crate::plan::hits::{self, Hit};
 use crate::plan::{Observed, Plan, plan, text};
@@ -21,7 +21,7 @@ use crate::remote::Ask;
 use crate::remote::fleet::look;
 use crate::report::exit;
 use crate::script::{Probe, Sections};
-use crate::tasks::World;
+use crate::tasks::{Task, World};
 use crate::ui::{Recorder, line};
 
 /// Arguments of `plan`.
@@ -34,7 +34,7 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: RunOutput,
     /// Exit with 2 when changes are pending
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -76,14 +76,16 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let fleet = Arc::new(opened.fleet);
     let observed = session.observed(opened.answers)?;
     let mut plan = plan(&session.inventory, &session.desired, &observed, &scope);
-    plan.hits = running_work(&session, &fleet, &plan, &observed).await;
     announce(&recorder, &observed, &plan);
     let found = if plan.is_empty() {
         Vec::new()
     } else {
-        let answers = preflight_all(&fleet, &plan).await;
-        preflight::check(&session.inventory, &plan, &observed, &answers)
+        let answers = preflight_all(&session.inventory, &fleet, &plan).await;
+        let found = preflight::check(&session.inventory, &plan, &observed, &answers);
+        hold_back(&mut plan, &found);
+        found
     };
+    plan.hits = running_work(&session, &fleet, &plan, &observed).await;
     if let Some(fleet) = Arc::into_inner(fleet) {
         fleet.close().await;
     }
@@ -204,16 +206,27 @@ pub(crate) async fn ask_all<Hosts: Ask>(
     answers
 }
 
+/// Leaves undone what preflight says must wait, and only that.
+pub(crate) fn hold_back(plan: &mut Plan, found: &[(Option<HostName>, Problem)]) {
+    for (host, problem) in found {
+        if let (Some(host), preflight::REBOOT) = (host, problem.name) {
+            plan.hold(host, Task::Agents, &problem.message);
+        }
+    }
+}
+
 /// Puts the preflight question to every host that is to be changed, all at once.
 pub(crate) async fn preflight_all<Hosts: Ask>(
+    inventory: &Inventory,
     hosts: &Arc<Hosts>,
     plan: &Plan,
 ) -> BTreeMap<HostName, Sections> {
     let mut tasks = JoinSet::new();
     for host in plan.hosts() {
         let (hosts, host) = (Arc::clone(hosts), host.clone());
+        let probe = preflight::probe(inventory, &host);
         tasks.spawn(async move {
-            let answer = hosts.ask(&host, &preflight::probe(), Duration::from_secs(30)).await;
+            let answer = hosts.ask(&host, &probe, Duration::from_secs(30)).await;
             (host, answer)
         });
     }

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use crate::cli::{Limits, Output, Reach, Source};
+use crate::cli::{Format, Limits, Reach, RunOutput, Source};
 use crate::event::Sink;
 use crate::health::leaders_agents;
 use crate::inventory::load::{Lab, Request, load};
@@ -28,9 +28,11 @@ use crate::resource::Resource;
 use crate::script::{Sections, Step};
 use crate::tasks::{Desired, Task, World, desire};
 use crate::template::Templates;
-use crate::ui::json::Json;
-use crate::ui::plain::{Plain, Verbosity};
-use crate::ui::{Recorder, Render, line, rfc3339};
+use crate::ui::github::Github;
+use crate::ui::junit::Junit;
+use crate::ui::log::Log;
+use crate::ui::screen::Stderr;
+use crate::ui::{Colour, Recorder, Render, colour, line, rfc3339, screen, styled};
 
 /// An inventory, loaded and bent towards the twin where that is meant, and what is built from it.
 #[derive(Debug)]
@@ -49,8 +51,35 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Quit(pub u8);
 
+/// Loads an inventory as [`open`] does and says what should be true.
+pub async fn start(
+    source: &Source,
+    reach: Option<&Reach>,
+) -> anyhow::Result<Result<Session, Quit>> {
+    let Opened { inventory, templates, text } = match open(source, reach).await? {
+        Ok(opened) => opened,
+        Err(quit) => return Ok(Err(quit)),
+    };
+    let world = World { inventory: &inventory, templates: &templates, live: None };
+    match desire(&world) {
+        Ok(desired) => Ok(Ok(Session { inventory, templates, desired, text })),
+        Err(why) => Ok(Err(refuse(&why))),
+    }
+}
+
+/// An inventory and its templates, nothing derived from them yet.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the user asked for.
+    pub inventory: Inventory,
+    /// Templates, the user's over ours.
+    pub templates: Templates,
+    /// The inventory's text, for problems that are found later.
+    pub text: Arc<str>,
+}
+
 /// Loads an inventory, printing every problem. Errors end the command with 1.
-pub async fn start(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Result<Session, Quit>> {
+pub async fn open(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Result<Opened, Quit>> {
     let request = Request {
         path: Some(source.inventory.clone()),
         sets: source.sets.clone(),
@@ -83,13 +112,8 @@ pub async fn start(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Res
             }
         }
     }
-    let templates = match Templates::new(&overrides(&source.inventory)?) {
-        Ok(templates) => templates,
-        Err(why) => return Ok(Err(refuse(&why))),
-    };
-    let world = World { inventory: &inventory, templates: &templates, live: None };
-    match desire(&world) {
-        Ok(desired) => Ok(Ok(Session { inventory, templates, desired, text: loaded.text })),
+    match Templates::new(&overrides(&source.inventory)?) {
+        Ok(templates) => Ok(Ok(Opened { inventory, templates, text: loaded.text })),
         Err(why) => Ok(Err(refuse(&why))),
     }
 }
@@ -131,9 +155,11 @@ pub(super) fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, Str
 
 /// Prints problems as snippets where people read, as lines elsewhere.
 pub fn print_problems(problems: &[Problem], text: &str) {
-    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     for problem in problems {
-        line(std::io::stderr().lock(), show(problem, text, style).trim_end());
+        match colour() {
+            Colour::No => line(std::io::stderr().lock(), show(problem, text, Style::Plain).trim_end()),
+            Colour::Yes => styled(std::io::stderr().lock(), show(problem, text, Style::Coloured).trim_end()),
+        }
     }
 }
 
@@ -271,13 +297,22 @@ pub fn run_id() -> String {
 }
 
 /// The recorder of a run, drawing as asked.
-pub fn recorder(run: &str, output: &Output) -> Arc<Recorder> {
-    let verbose = if output.verbose { Verbosity::Verbose } else { Verbosity::Normal };
-    let renderers: Vec<Box<dyn Render>> = if output.json {
-        vec![Box::new(Json)]
-    } else {
-        vec![Box::new(Plain { verbose })]
-    };
+pub fn recorder(run: &str, output: impl Into<RunOutput>) -> Arc<Recorder> {
+    let output = output.into();
+    let variable = |name: &str| std::env::var(name).ok();
+    let stderr =
+        if std::io::stderr().is_terminal() { Stderr::Terminal } else { Stderr::Other };
+    let mut renderers: Vec<Box<dyn Render>> =
+        vec![screen::renderer(&output, stderr, &variable)];
+    if let Some(to) = &output.log_file {
+        renderers.push(Box::new(Log::new(to.clone())));
+    }
+    if let Some(path) = &output.junit {
+        renderers.push(Box::new(Junit::new(path)));
+    }
+    if screen::format(&output, &variable) == Format::Github {
+        renderers.push(Box::new(Github));
+    }
     Arc::new(Recorder::new(run, renderers))
 }
 

@@ -33,7 +33,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         Err(quit) => return Ok(quit.0),
     };
     let run = run_id();
-    let quiet = Output { json: false, verbose: args.output.verbose };
+    let quiet = Output { json: false, ..args.output.clone() };
     let recorder = recorder(&run, &quiet);
     let opening = session.opening(&args.reach, &run)?;
     let probes = observe::probes(&session.inventory, &session.desired);

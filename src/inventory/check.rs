@@ -198,11 +198,11 @@ fn ensemble(inventory: &Inventory, found: &mut Vec<Problem>) {
             found.push(Problem::error(place(), "bad-name", message));
         } else if key == "clientPort" && !number.is_some_and(|n| (1..=65535).contains(&n)) {
             let message = "`clientPort` must be a port from 1 to 65535";
-            found.push(Problem::error(place(), "wrong-type", message));
+            found.push(Problem::error(place(), "bad-option", message));
         } else if key == "tickTime" && !number.is_some_and(|n| (500..=5000).contains(&n)) {
             // Sessions are clamped to 2..20 ticks and Mesos asks for 10 s.
             let message = "`tickTime` must be from 500 to 5000 for Mesos' sessions of 10 seconds";
-            found.push(Problem::error(place(), "wrong-type", message));
+            found.push(Problem::error(place(), "bad-option", message));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 /// One mistake (or doubtful thing) in an inventory.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 pub struct Problem {
     /// Where it stands; `None` when it has no place (a missing file, say).
     pub place: Option<Place>,
@@ -21,7 +21,7 @@ pub struct Problem {
 }
 
 /// Whether a problem stops us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing is done before it is mended.
@@ -31,7 +31,7 @@ pub enum Severity {
 }
 
 /// A stretch of text in a file (or in a `-e` override).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
 pub struct Place {
     /// The file as the user named it, `<stdin>`, or `-e path` for an override.
     pub file: Arc<str>,

@@ -229,9 +229,11 @@ fn work(task: Task, wishes: &[Wish], answer: &Answer) -> Work {
         if gaps.is_empty() && later.is_none() {
             continue;
         }
-        if let Resource::File(file) = &wish.resource {
-            dirty.insert(&file.path);
-        }
+        match &wish.resource {
+            Resource::File(it) => dirty.insert(&it.path),
+            Resource::Directory(it) => dirty.insert(&it.path),
+            _ => false,
+        };
         let early = match wish.when {
             When::Prepare => true,
             When::Roll => false,
@@ -320,6 +322,23 @@ impl Plan {
         self.stages.iter().flat_map(|stage| &stage.waves).flat_map(|wave| {
             wave.hosts.iter().flat_map(|(host, actions)| actions.iter().map(move |a| (host, a)))
         })
+    }
+
+    /// Leaves a task undone on a host, and what builds on it there.
+    pub fn hold(&mut self, host: &HostName, task: Task, why: &str) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.task >= Some(task)) {
+            for wave in &mut stage.waves {
+                if wave.hosts.remove(host).is_some() {
+                    self.blocked.push(Blocked {
+                        host: host.clone(),
+                        task: stage.task.unwrap_or(task),
+                        because: Because::Earlier { what: why.to_owned() },
+                    });
+                }
+            }
+            stage.waves.retain(|wave| !wave.hosts.is_empty());
+        }
+        self.stages.retain(|stage| !stage.waves.is_empty());
     }
 
     /// Hosts on which anything would change.

@@ -224,11 +224,16 @@ async fn enter<K: Key>(
     let password = opening.password.as_ref().map(|password| password.0.as_str());
     let shell = link.shell(password).await.map_err(unreachable)?;
     connected(started.elapsed().as_secs_f64());
-    K::take(shell, opening, script).await.map_err(|not| match not {
-        NotEntered::Locked(by) => Closed::Locked(Holder::parse(&by)),
-        NotEntered::Refused(why) => Closed::Unreachable(why),
-        NotEntered::Lost(lost) => Closed::Unreachable(lost.to_string()),
-    })
+    match K::take(shell, opening, script).await {
+        // Most of what is asked only root can see, and "not seen" must never pass for "absent".
+        Ok((_, facts)) if facts.uid != 0 => Err(Closed::Unreachable(
+            "the login user is not root; set `ssh: { become: true }`, or log in as root".to_owned(),
+        )),
+        Ok(entered) => Ok(entered),
+        Err(NotEntered::Locked(by)) => Err(Closed::Locked(Holder::parse(&by))),
+        Err(NotEntered::Refused(why)) => Err(Closed::Unreachable(why)),
+        Err(NotEntered::Lost(lost)) => Err(Closed::Unreachable(lost.to_string())),
+    }
 }
 
 /// What a host is like after it was lost and found.

@@ -64,7 +64,7 @@ fn download(fetch: &Fetch, url: &str, proxy: &Proxy) -> String {
   case $code in 2??|000) ;; *) die "download of "{url}" answered HTTP $code" ;; esac
   got=$({tool} < "$t"); got=${{got%% *}}
   if [ "$got" != {digest} ]; then
-    case $(head -c 15 "$t" | tr 'A-Z' 'a-z') in '<!doctype'*|'<html'*) say {url}" gave an HTML page, perhaps of a captive portal" ;; esac
+    case $(head -c 15 "$t" | tr '[:upper:]' '[:lower:]') in '<!doctype'*|'<html'*) say {url}" gave an HTML page, perhaps of a captive portal" ;; esac
     die "checksum mismatch for "{url}": expected {digest}, got $got"
   fi
   sync "$t"; mv -fT "$t" {file}; trap - EXIT

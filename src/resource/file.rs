@@ -92,7 +92,8 @@ impl File {
             Content::Secret { template, secrets, .. } => {
                 // The digest of a secret must not be computed here, where it could be logged.
                 let _ = writeln!(script, "umask 077");
-                let mut words = quote(template);
+                // Quoted whatever is in it: a slot leaves the quotes and enters them again.
+                let mut words = format!("'{}'", template.replace('\'', "'\\''"));
                 for index in 0..secrets.len() {
                     words = words.replace(&slot(index), &format!("'{}'", slot(index)));
                 }

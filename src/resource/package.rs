@@ -1,7 +1,7 @@
 //! Debian packages.
 
 use super::{Facts, Look};
-use crate::script::{Fix, Probe, Sections, Step, quote_all};
+use crate::script::{Fix, Probe, Sections, Step, quote, quote_all};
 
 /// A set of Debian packages that are wanted for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Packages {
         if !self.quiet.is_empty() {
             let units = quote_all(self.quiet.iter().map(String::as_str));
             script.push_str(&format!(
-                "quiet='{units}'\ntrap 'systemctl unmask --runtime -q $quiet' EXIT\nsystemctl mask --runtime -q $quiet\n"
+                "trap {} EXIT\nsystemctl mask --runtime -q {units}\n",
+                quote(&format!("systemctl unmask --runtime -q {units}"))
             ));
         }
         script.push_str(&format!("apt_install {install}\n"));

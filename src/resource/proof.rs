@@ -37,13 +37,15 @@ impl Proof {
     }
 
     /// Runs the script, then stamps what it proved: two steps, so that whoever runs them can look for
-    /// witnesses in between. What cannot be run here is stamped by the first.
+    /// witnesses in between. What cannot be run here is stamped by the first. The old stamp goes first:
+    /// what fails now is not proven, whatever it was before.
     pub fn fix(&self) -> Vec<Step> {
         let stamp = self.stamping();
         vec![
             Step::Run(Fix::new(format!(
-                "prove() {{\n{}\n}}\nset +e\n(set -e; prove); rc=$?\nset -e\n\
+                "rm -f {}\nprove() {{\n{}\n}}\nset +e\n(set -e; prove); rc=$?\nset -e\n\
                  if [ $rc = {NOT_RUN} ]; then\n{stamp}\nfi\nexit $rc",
+                quote(&self.stamp),
                 self.script
             ))),
             Step::Run(Fix::new(stamp)),

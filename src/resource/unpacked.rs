@@ -64,7 +64,7 @@ impl Unpacked {
 pub const UNPACK: &str = r#"unpack() {
   case $(head -c 2 "$1" | od -An -tx1 | tr -d ' \n') in
     1f8b|425a|fd37|28b5) ;;
-    *) case $(head -c 15 "$1" | tr 'A-Z' 'a-z') in
+    *) case $(head -c 15 "$1" | tr '[:upper:]' '[:lower:]') in
          '<!doctype'*|'<html'*) die "$1 is an HTML page, not an archive" ;;
        esac
        tar -tf "$1" >/dev/null 2>&1 || die "$1 is not a tar archive" ;;

@@ -4,6 +4,7 @@ use crate::mesos::values::{Attributes, Resources};
 
 pub mod drf;
 pub mod executors;
+pub mod outlook;
 
 /// An agent on paper. Give it every resource: nothing is detected here.
 #[derive(Debug, Clone, PartialEq)]

@@ -64,7 +64,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         inputs.extend(files);
         list.push(Wish::roll(Resource::File(drop_in)));
         list.push(Wish::roll(Resource::Directory(directory)));
-        let mut daemon = masters::service(inventory, "mesos-slave", inputs);
+        let mut daemon = masters::service(inventory, "mesos-slave", DIRECTORY, inputs);
         for wish in &mut daemon {
             if let Resource::Service(service) = &mut wish.resource {
                 service.between = Some(between(world, machine, agent));
@@ -104,7 +104,12 @@ fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
     let decide = match change(world, machine, agent) {
         Some(Change::RestartInPlace) => ":".to_owned(),
         Some(Change::Additive | Change::NewAgentId { .. }) => forget,
-        None => format!("[ \"$(cat {ANNOUNCED} 2>/dev/null)\" = {wanted} ] || {forget}"),
+        // The note is not believed where somebody has changed what is announced since.
+        None => format!(
+            "if [ \"$(cat {ANNOUNCED} 2>/dev/null)\" != {wanted} ] || \
+             [ -n \"$(find {DIRECTORY}/attributes {DIRECTORY}/hostname {DIRECTORY}/resources -newer {ANNOUNCED} 2>/dev/null)\" ]; \
+             then {forget}; fi"
+        ),
     };
     format!("{decide}\nmkdir -p {STAMPS}; printf %s {wanted} > {ANNOUNCED}")
 }

@@ -68,20 +68,27 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         }
         inputs.extend(files);
         list.push(Wish::roll(Resource::Directory(directory)));
-        list.extend(service(inventory, "mesos-master", inputs));
+        list.extend(service(inventory, "mesos-master", DIRECTORY, inputs));
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
 }
 
 /// The input files of a daemon and the daemon.
-pub(super) fn service(inventory: &Inventory, unit: &str, inputs: Vec<File>) -> Vec<Wish> {
+pub(super) fn service(
+    inventory: &Inventory,
+    unit: &str,
+    directory: &str,
+    inputs: Vec<File>,
+) -> Vec<Wish> {
     let parts: Vec<String> = inputs
         .iter()
         .map(File::input)
         .chain([format!("mesos={}", inventory.mesos.version)])
         .collect();
     let mut paths: Vec<String> = inputs.iter().map(|file| file.path.clone()).collect();
+    // A file that came or went is a flag that came or went.
+    paths.push(directory.to_owned());
     // dpkg touches it whenever it unpacks the package.
     paths.push("/var/lib/dpkg/info/mesos.list".to_owned());
     let service = Service::running(unit, digest_of(parts.iter().map(String::as_str)), paths);

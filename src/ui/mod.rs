@@ -7,9 +7,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::event::{Event, Sink, Stamped, VERSION};
 use crate::report::Report;
 
+pub mod github;
 pub mod json;
+pub mod junit;
+pub mod log;
 pub mod plain;
+pub mod schema;
+pub mod screen;
+pub mod spinner;
 pub mod summary;
+pub mod visible;
 
 /// Draws events, one at a time.
 pub trait Render: Send + std::fmt::Debug {
@@ -57,7 +64,8 @@ impl Sink for Recorder {
             v: VERSION,
             ts: rfc3339(SystemTime::now()),
             run: self.run.clone(),
-            event,
+            // Once, for all who draw it and for the sum: nobody can forget.
+            event: visible::event(event),
         };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.0.add(&stamped.event);
@@ -67,10 +75,37 @@ impl Sink for Recorder {
     }
 }
 
-/// Writes a line whoever listens: a closed pipe must not end an apply.
-pub fn line(mut to: impl Write, text: &str) {
-    let _ = writeln!(to, "{text}");
+/// Writes a text and ends its line, whoever listens: a closed pipe must not end an apply. Whatever in
+/// it could steer a terminal or a CI is made visible; see [`styled`] for our own colours.
+pub fn line(to: impl Write, text: &str) {
+    styled(to, &visible::text(text));
+}
+
+/// The same for a text whose escape sequences are ours: what hosts said must be in it already made
+/// harmless.
+pub fn styled(mut to: impl Write, text: &str) {
+    // In one write, so that lines of several writers do not mix.
+    let _ = to.write_all(format!("{text}\n").as_bytes());
     let _ = to.flush();
+}
+
+/// Whether colours are written to standard error (`--color`, NO_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM,
+/// then whether it is a terminal).
+pub fn colour() -> Colour {
+    match anstream::AutoStream::choice(&std::io::stderr()) {
+        anstream::ColorChoice::Never => Colour::No,
+        _ => Colour::Yes,
+    }
+}
+
+/// Whether colours are written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Plain text.
+    #[default]
+    No,
+    /// With escape sequences.
+    Yes,
 }
 
 /// A time as RFC 3339 in UTC, to the millisecond.

@@ -1,13 +1,16 @@
 //! Plain lines on standard error, for logs and for terminals without tricks.
 
-use super::{Render, line};
+use super::{Colour, Render, styled};
 use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
+use crate::inventory::Severity;
 
 /// Prints one line for whatever a person wants to know.
 #[derive(Debug, Default)]
 pub struct Plain {
     /// Says more: connections, starts of actions.
     pub verbose: Verbosity,
+    /// Whether colours are written.
+    pub colour: Colour,
 }
 
 /// How much is said.
@@ -23,9 +26,30 @@ pub enum Verbosity {
 impl Render for Plain {
     fn draw(&mut self, event: &Stamped) {
         for text in lines(&event.event, self.verbose) {
-            line(std::io::stderr().lock(), &text);
+            styled(std::io::stderr().lock(), &paint(&event.event, &text, self.colour));
         }
     }
+}
+
+/// A line of an event in its colour: red is wrong, yellow was changed, green is proven.
+pub fn paint(event: &Event, text: &str, colour: Colour) -> String {
+    let code = match event {
+        _ if colour == Colour::No => return text.to_owned(),
+        Event::HostUnreachable { .. }
+        | Event::Interrupted { .. }
+        | Event::ActionEnded { outcome: Outcome::Failed { .. } | Outcome::Lost(_), .. }
+        | Event::GateEnded { open: false, .. }
+        | Event::SmokeResult { result: SmokeOutcome::Failed, .. } => "31",
+        Event::Problem { problem, .. } if problem.severity == Severity::Error => "31",
+        Event::ActionEnded { outcome: Outcome::Changed, .. }
+        | Event::Blocked { .. }
+        | Event::Problem { .. } => "33",
+        Event::GateEnded { open: true, .. }
+        | Event::SmokeResult { result: SmokeOutcome::Passed, .. } => "32",
+        Event::StageStarted { .. } => "1",
+        _ => return text.to_owned(),
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
 }
 
 /// An event in words; nothing for what people need not know.
@@ -48,7 +72,7 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
             format!("  {host}: {resource}: {why} …")
         }
         Event::ActionOutput { text, .. } => {
-            return text.lines().map(|line| format!("      {line}")).collect();
+            return text.lines().map(|line| format!("      | {line}")).collect();
         }
         Event::ActionEnded { host, resource, outcome, seconds, .. } => {
             let (word, more) = match outcome {

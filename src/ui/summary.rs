@@ -8,7 +8,12 @@ use crate::inventory::{HostName, Inventory};
 use crate::report::{Report, exit};
 
 /// The closing summary.
-pub fn text(inventory: &Inventory, report: &Report, command: &str, leader: Option<&HostName>) -> String {
+pub fn text(
+    inventory: &Inventory,
+    report: &Report,
+    command: &str,
+    leader: Option<&HostName>,
+) -> String {
     let mut text = String::new();
     let failed = report.failed_hosts();
     for host in inventory.hosts.keys() {
@@ -38,7 +43,21 @@ pub fn text(inventory: &Inventory, report: &Report, command: &str, leader: Optio
         let _ = writeln!(text, "  next: mend it, then run `{command}` again; it goes on from here");
     }
     for (host, why) in &report.unreachable {
-        let _ = writeln!(text, "\nunreachable: {host}: {why}\n  next: run `{command}` again once it answers");
+        let _ = writeln!(
+            text,
+            "\nunreachable: {host}: {why}\n  next: run `{command}` again once it answers"
+        );
+    }
+    if let Some(signal) = &report.interrupted {
+        let _ = writeln!(
+            text,
+            "\ninterrupted by {signal}: what ran was finished, nothing was begun after it\n  \
+             next: run `{command}` again; it goes on from here"
+        );
+    } else {
+        for (host, task, why) in &report.blocked {
+            let _ = writeln!(text, "blocked: {host}: {task}: {why}");
+        }
     }
     let not_run: Vec<&str> = report
         .smoke

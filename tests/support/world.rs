@@ -3,7 +3,7 @@
 //! Answers are text in the shapes that real tools print (bodies from tests/fixtures/real), so that a
 //! test goes through the same reading as a run does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -11,17 +11,20 @@ use std::sync::OnceLock;
 use provision::health::{Check, leaders_agents};
 use provision::inventory::load::{Lab, load_text};
 use provision::inventory::{HostName, Inventory, ZooKeeper};
-use provision::mesos::values::{Attributes, Resources, Value};
+use provision::mesos::values::Value;
 use provision::observe;
-use provision::plan::{Action, Observed, Plan, Scope, plan};
-use provision::resource::file::{Content, File};
+use provision::plan::{Action, Observed, Plan, Scope, Wave, plan};
 use provision::resource::image::Origin;
 use provision::resource::service::{Service, State};
-use provision::resource::{Gap, Look, Resource, ResourceId, diff, read, sha256};
+use provision::resource::{Gap, Look, Resource, diff, read, sha256};
 use provision::script::{Probe, Sections};
 use provision::tasks::{self, Desired, Task, Wish, desire};
 use provision::template::Templates;
 use serde_json::{Value as Json, json};
+
+mod machine;
+
+pub(crate) use machine::{Entry, Machine, Reach, Unit};
 
 /// A cluster.
 #[derive(Debug, Clone)]
@@ -33,65 +36,6 @@ pub(crate) struct World {
     /// Who was elected; stays so while it is alive.
     pub(crate) leaders: BTreeMap<&'static str, HostName>,
     now: u64,
-}
-
-/// One machine of it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Machine {
-    pub(crate) reach: Reach,
-    pub(crate) packages: BTreeMap<String, String>,
-    pub(crate) entries: BTreeMap<String, Entry>,
-    pub(crate) units: BTreeMap<String, Unit>,
-    pub(crate) images: BTreeMap<String, String>,
-    /// What its agent announced.
-    pub(crate) agent: Option<Announced>,
-    users: BTreeSet<String>,
-    /// What its agent was last started to announce.
-    noted: Option<String>,
-}
-
-/// Whether a machine can be reached.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Reach {
-    #[default]
-    Whole,
-    /// Its services run, and its sshd does not answer.
-    NoSsh,
-    /// Nothing of it answers.
-    Dead,
-}
-
-/// Something in a file system.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) kind: &'static str,
-    pub(crate) owner: String,
-    pub(crate) mode: String,
-    pub(crate) sha: String,
-    pub(crate) text: Option<String>,
-    pub(crate) changed: u64,
-}
-
-/// A systemd unit.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Unit {
-    pub(crate) active: bool,
-    pub(crate) enabled: bool,
-    masked: bool,
-    /// It runs and does not serve.
-    pub(crate) wedged: bool,
-    /// It dies at every start.
-    crashing: bool,
-    invocation: u64,
-    started: u64,
-}
-
-/// What an agent told the masters.
-#[derive(Debug, Clone)]
-pub(crate) struct Announced {
-    pub(crate) id: u32,
-    pub(crate) attributes: Attributes,
-    pub(crate) resources: Resources,
 }
 
 /// What was seen at one moment.
@@ -116,6 +60,7 @@ pub(crate) fn inventory(text: &str, sets: &[&str]) -> Inventory {
             "mesos_1.11.0_amd64.deb",
             "spark-3.5.1-bin-hadoop3.tgz",
             "debian-bookworm-slim.tar",
+            "spark-mesos-3.5.1.tar",
         ] {
             std::fs::write(folder.path().join(name), name).expect("a file");
         }
@@ -158,10 +103,8 @@ impl World {
         let at = |live| tasks::World { inventory: &self.inventory, templates: templates(), live };
         let desired = desire(&at(None)).expect("templates render");
         let probes = observe::probes(&self.inventory, &desired);
-        let answers: BTreeMap<HostName, Result<Sections, String>> = probes
-            .iter()
-            .map(|(host, probe)| (host.clone(), self.answer(host, probe)))
-            .collect();
+        let answers: BTreeMap<HostName, Result<Sections, String>> =
+            probes.iter().map(|(host, probe)| (host.clone(), self.answer(host, probe))).collect();
         let first = observe::observed(&self.inventory, &desired, answers.clone());
         let live = leaders_agents(&self.inventory, &first.replies())
             .map(|all| all.into_iter().map(|(at, listed)| (at, listed.info)).collect());
@@ -186,7 +129,9 @@ impl World {
                 "sha256" => machine.sha256(),
                 "texts" => machine.texts(),
                 "strays" => machine.strays(),
-                "users" => machine.users.iter().map(|u| format!("{u}:x:999:999::/:/bin/sh\n")).collect(),
+                "users" => {
+                    machine.users.iter().map(|u| format!("{u}:x:999:999::/:/bin/sh\n")).collect()
+                }
                 "units" => machine.show(body),
                 "images" => machine.images(),
                 "weights" => self.http(host, body, "\n@CODE\n"),
@@ -269,7 +214,7 @@ impl World {
                 if service.unit == "mesos-slave" && service.state == State::Running && restarts {
                     let wanted = wanted.expect("an agent");
                     let between = service.between.as_deref().unwrap_or_default();
-                    machine.announce(wanted.attributes, wanted.resources, between);
+                    machine.announce(wanted.attributes, wanted.resources, between, now);
                 }
                 if restarts {
                     self.lead_no_more(host, &service.unit);
@@ -281,7 +226,9 @@ impl World {
                 }
                 self.weights.extend(weights.roles.clone());
             }
-            Resource::Proof(proof) => machine.note(&proof.stamp, format!("{}\n", proof.digest), now),
+            Resource::Proof(proof) => {
+                machine.note(&proof.stamp, format!("{}\n", proof.digest), now);
+            }
         }
         Ok(())
     }
@@ -296,7 +243,12 @@ impl World {
     }
 
     /// One action as the engine does it: looks first where it could not be looked before.
-    pub(crate) fn perform(&mut self, desired: &Desired, host: &HostName, action: &Action) -> Result<(), String> {
+    pub(crate) fn perform(
+        &mut self,
+        desired: &Desired,
+        host: &HostName,
+        action: &Action,
+    ) -> Result<(), String> {
         let wish = desired.find(host, action.task, &action.resource).expect("a wish").clone();
         let gaps = match action.later {
             None => action.gaps.clone(),
@@ -311,20 +263,60 @@ impl World {
         if gaps.is_empty() { Ok(()) } else { self.act(host, &wish, &gaps) }
     }
 
+    /// Applies a plan; `gate` sees each wave before its services are stamped.
+    pub(crate) fn apply(&mut self, view: &View, plan: &Plan, gate: fn(&World, Task, &Wave)) {
+        for stage in &plan.stages {
+            for wave in &stage.waves {
+                for (host, actions) in &wave.hosts {
+                    for action in actions {
+                        self.perform(&view.desired, host, action).unwrap_or_else(|why| {
+                            panic!("{host}: {}: {}: {why}", action.task, action.resource)
+                        });
+                    }
+                }
+                if let Some(task) = stage.task {
+                    gate(self, task, wave);
+                }
+                let all =
+                    wave.hosts.iter().flat_map(|(host, all)| all.iter().map(move |a| (host, a)));
+                for (host, action) in all {
+                    let wish = view.desired.find(host, action.task, &action.resource);
+                    if let Some(Resource::Service(it)) = wish.map(|wish| &wish.resource)
+                        && it.state == State::Running
+                    {
+                        self.stamp(host, it);
+                    }
+                }
+            }
+        }
+    }
+
     /// Somebody restarts a unit without us.
     pub(crate) fn restart_by_hand(&mut self, host: &HostName, unit: &str) {
         self.now += 1;
         let now = self.now;
         let machine = self.machines.get_mut(host).expect("a machine");
         let unit = machine.units.entry(unit.to_owned()).or_default();
-        *unit = Unit { active: true, invocation: now, started: now, wedged: false, crashing: false, masked: false, ..unit.clone() };
+        *unit = Unit {
+            active: true,
+            invocation: now,
+            started: now,
+            wedged: false,
+            crashing: false,
+            masked: false,
+            ..unit.clone()
+        };
     }
 
     /// Somebody puts a file, or changes one.
     pub(crate) fn edit(&mut self, host: &HostName, path: &str, text: &str) {
         self.now += 1;
-        let entry = self.machines.get_mut(host).expect("a machine").entries.entry(path.to_owned());
         let now = self.now;
+        let machine = self.machines.get_mut(host).expect("a machine");
+        if !machine.entries.contains_key(path) {
+            machine.touch_parent(path, now);
+        }
+        let entry = machine.entries.entry(path.to_owned());
         let entry = entry.or_insert_with(|| Entry::new("regular file", "root:root", "644", now));
         entry.sha = sha256(text);
         entry.changed = now;
@@ -430,7 +422,8 @@ impl World {
     fn slaves(&self) -> String {
         let mut list = Vec::new();
         for (host, machine) in &self.machines {
-            let Some(agent) = machine.agent.as_ref().filter(|_| machine.serves("mesos-slave")) else {
+            let Some(agent) = machine.agent.as_ref().filter(|_| machine.serves("mesos-slave"))
+            else {
                 continue;
             };
             let here = &self.inventory.hosts[host];
@@ -439,8 +432,12 @@ impl World {
                 by_role.entry(role).or_default().insert(name.clone(), number(value));
             }
             let unreserved = by_role.remove("*").unwrap_or_default();
-            let attributes: serde_json::Map<String, Json> =
-                agent.attributes.0.iter().map(|(name, value)| (name.clone(), number(value))).collect();
+            let attributes: serde_json::Map<String, Json> = agent
+                .attributes
+                .0
+                .iter()
+                .map(|(name, value)| (name.clone(), number(value)))
+                .collect();
             list.push(json!({
                 "id": format!("7c842204-3f73-4d59-a32a-eb195f81aaed-S{}", agent.id),
                 "hostname": here.hostname,
@@ -469,13 +466,16 @@ impl World {
         match self.leader("zookeeper") {
             Some(leader) if machine.serves("zookeeper") => {
                 if servers.len() == 1 {
-                    return fixture("zookeeper/04-settled/m1-srvr.raw").replace("follower", "standalone");
+                    return fixture("zookeeper/04-settled/m1-srvr.raw")
+                        .replace("follower", "standalone");
                 }
                 if leader != *host {
                     return fixture("zookeeper/04-settled/m1-srvr.raw");
                 }
-                let mntr = fixture("zookeeper/04-settled/m3-mntr.raw")
-                    .replace("zk_synced_followers\t2", &format!("zk_synced_followers\t{}", alive - 1));
+                let mntr = fixture("zookeeper/04-settled/m3-mntr.raw").replace(
+                    "zk_synced_followers\t2",
+                    &format!("zk_synced_followers\t{}", alive - 1),
+                );
                 fixture("zookeeper/04-settled/m3-srvr.raw") + &mntr
             }
             _ => "This ZooKeeper instance is not currently serving requests\n".to_owned(),
@@ -490,205 +490,4 @@ fn number(value: &Value) -> Json {
         }
         other => json!(other.to_string()),
     }
-}
-
-impl Machine {
-    /// Whether a unit's process is there.
-    pub(crate) fn runs(&self, unit: &str) -> bool {
-        self.units.get(unit).is_some_and(|unit| unit.active)
-    }
-
-    /// Whether a unit's process does its work.
-    pub(crate) fn serves(&self, unit: &str) -> bool {
-        self.reach != Reach::Dead
-            && self.units.get(unit).is_some_and(|unit| unit.active && !unit.wedged && !unit.crashing)
-    }
-
-    fn install(&mut self, name: &str, version: Option<&str>, quiet: &[String], now: u64) {
-        let version = version.map_or("1:2.3-4".to_owned(), |v| format!("{v}-2.0.1"));
-        self.packages.insert(name.to_owned(), version);
-        let list = Entry::new("regular file", "root:root", "644", now);
-        self.entries.insert(format!("/var/lib/dpkg/info/{name}.list"), list.clone());
-        let units: &[&str] = match name {
-            "mesos" => {
-                self.entries.insert("/usr/lib/libmesos.so".to_owned(), list);
-                &["mesos-master", "mesos-slave"]
-            }
-            "docker.io" => &["docker"],
-            _ => &[],
-        };
-        // What a package brings starts at once, unless it is masked.
-        for name in units {
-            let unit = self.units.entry((*name).to_owned()).or_default();
-            if !unit.masked && !unit.active {
-                unit.enabled = true;
-                if !quiet.iter().any(|quiet| quiet == name) {
-                    *unit = Unit { active: true, invocation: now, started: now, ..unit.clone() };
-                }
-            }
-        }
-    }
-
-    fn write(&mut self, file: &File, now: u64) {
-        let owner = format!("{}:{}", file.owner, file.group);
-        let mut entry = Entry::new("regular file", &owner, file.mode, now);
-        if let Content::Text(text) = &file.content {
-            entry.sha = sha256(text);
-        }
-        self.entries.insert(file.path.clone(), entry);
-    }
-
-    /// A small file whose text is asked for.
-    fn note(&mut self, path: &str, text: String, now: u64) {
-        let mut entry = Entry::new("regular file", "root:root", "600", now);
-        entry.text = Some(text);
-        self.entries.insert(path.to_owned(), entry);
-    }
-
-    fn turn(&mut self, service: &Service, restarts: bool, now: u64) {
-        let unit = self.units.entry(service.unit.clone()).or_default();
-        match service.state {
-            State::Masked => *unit = Unit { masked: true, ..Unit::default() },
-            State::Stopped => *unit = Unit::default(),
-            State::Running => {
-                unit.enabled = true;
-                if restarts {
-                    *unit = Unit { active: true, enabled: true, invocation: now, started: now, ..Unit::default() };
-                }
-            }
-        }
-    }
-
-    /// An agent starts: with its old id it recovers only what has not changed.
-    fn announce(&mut self, attributes: Attributes, resources: Resources, between: &str) {
-        // The script between stop and start forgets the old id, always or unless a note agrees.
-        let note = between.split_whitespace().rev().nth(2).unwrap_or_default();
-        let anew = between.starts_with("rm -f ")
-            || between.starts_with("[ ") && self.noted.as_deref() != Some(note);
-        self.noted = Some(note.to_owned());
-        let recovers = self
-            .agent
-            .as_ref()
-            .is_none_or(|old| old.attributes == attributes && old.resources == resources);
-        if !recovers && !anew {
-            self.units.entry("mesos-slave".to_owned()).or_default().crashing = true;
-            return;
-        }
-        let id = self.agent.as_ref().map_or(0, |old| old.id + u32::from(!recovers));
-        self.agent = Some(Announced { id, attributes, resources });
-    }
-
-    fn dpkg(&self) -> String {
-        let mut text = "dpkg installed 1.21.22 amd64\n".to_owned();
-        for (name, version) in &self.packages {
-            let _ = writeln!(text, "{name} installed {version} amd64");
-        }
-        text
-    }
-
-    fn stat(&self) -> String {
-        let mut text = String::new();
-        for (path, it) in &self.entries {
-            let arrow = if it.kind == "symbolic link" { format!(" -> '{}'", it.sha) } else { String::new() };
-            let _ = writeln!(
-                text,
-                "{}|{}|{}|7|{}|{path}|'{path}'{arrow}",
-                it.kind, it.owner, it.mode, it.changed
-            );
-        }
-        text
-    }
-
-    fn sha256(&self) -> String {
-        let files = self.entries.iter().filter(|(_, it)| it.kind == "regular file");
-        files.map(|(path, it)| format!("{}  {path}\n", it.sha)).collect()
-    }
-
-    fn texts(&self) -> String {
-        let all = self.entries.iter().filter_map(|(path, it)| Some((path, it.text.as_ref()?)));
-        let all: Vec<String> = all.map(|(path, text)| format!("==> {path} <==\n{text}")).collect();
-        all.join("\n")
-    }
-
-    fn strays(&self) -> String {
-        let all = self.entries.keys().filter_map(|path| path.rsplit_once('/'));
-        all.map(|(parent, name)| format!("{parent}|{name}\n")).collect()
-    }
-
-    fn show(&self, script: &str) -> String {
-        let mut text = String::new();
-        for id in script.split_whitespace().filter(|word| word.ends_with(".service")) {
-            let name = id.trim_end_matches(".service");
-            let known = match name {
-                "docker" => self.packages.contains_key("docker.io"),
-                "mesos-master" | "mesos-slave" => self.packages.contains_key("mesos"),
-                other => self.entries.contains_key(&format!("/etc/systemd/system/{other}.service")),
-            };
-            let unit = self.units.get(name).cloned().unwrap_or_default();
-            let load = match (unit.masked, known || unit.active) {
-                (true, _) => "masked",
-                (false, true) => "loaded",
-                (false, false) => "not-found",
-            };
-            let (active, sub) = match (unit.active, unit.crashing) {
-                (true, false) => ("active", "running"),
-                (_, true) => ("activating", "auto-restart"),
-                (false, false) => ("inactive", "dead"),
-            };
-            let file = match (unit.masked, unit.enabled, known) {
-                (true, ..) => "masked",
-                (_, true, _) => "enabled",
-                (_, false, true) => "disabled",
-                (_, false, false) => "",
-            };
-            let _ = write!(
-                text,
-                "Id={id}\nLoadState={load}\nActiveState={active}\nSubState={sub}\nUnitFileState={file}\nInvocationID=i{}\nExecMainStartTimestamp=@{}\nActiveEnterTimestamp=@{}\nNRestarts=0\nResult=success\n\n",
-                unit.invocation, unit.started, unit.started
-            );
-        }
-        text
-    }
-
-    fn images(&self) -> String {
-        if !self.packages.contains_key("docker.io") {
-            return "engine absent\n".to_owned();
-        }
-        if !self.runs("docker") {
-            return "engine stopped\n".to_owned();
-        }
-        let mut text = String::new();
-        for (path, it) in &self.entries {
-            if let (true, Some(lines)) = (path.ends_with(".image"), &it.text) {
-                let mut lines = lines.lines();
-                let _ = writeln!(text, "stamp {path} {}", lines.next().unwrap_or(""));
-                lines.for_each(|line| text.push_str(&format!("holds {path} {line}\n")));
-            }
-        }
-        text.push_str("engine running\n");
-        for (name, label) in &self.images {
-            let tag = if name.contains(':') { name.clone() } else { format!("{name}:latest") };
-            let _ = writeln!(text, "tag {tag}\nid sha256:{} {label}", sha256(name));
-        }
-        text
-    }
-}
-
-impl Entry {
-    fn new(kind: &'static str, owner: &str, mode: &str, changed: u64) -> Entry {
-        let (owner, mode) = (owner.to_owned(), mode.to_owned());
-        Entry { kind, owner, mode, sha: String::new(), text: None, changed }
-    }
-}
-
-/// The running services that a task wants of a host.
-pub(crate) fn daemons<'a>(desired: &'a Desired, host: &'a HostName, task: Task) -> Vec<&'a Service> {
-    let wishes = desired.tasks.get(&task).and_then(|wishes| wishes.get(host));
-    let services = wishes.into_iter().flatten().filter_map(|wish| wish.resource.as_service());
-    services.filter(|service| service.state == State::Running).collect()
-}
-
-/// What a task's own daemon is named by.
-pub(crate) fn is_daemon(id: &ResourceId) -> bool {
-    id.kind == "service"
 }

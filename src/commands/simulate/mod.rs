@@ -1,0 +1,75 @@
+//! `provision simulate`: which executors fit where, and how DRF would share the cluster.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::session::print_problems;
+use crate::cli::Source;
+use crate::inventory::load::{Lab, Request, load};
+use crate::lints::applications;
+use crate::report::exit;
+use crate::simulate::outlook::{Order, Plan, outlook};
+use crate::ui::line;
+
+mod html;
+mod text;
+
+/// Arguments of `simulate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Also write a page with the pictures, which needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Shuffle the agents, the same way for the same number, as the master does in every cycle
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Runs it.
+pub async fn run(args: &Args) -> anyhow::Result<u8> {
+    let lab = if args.source.lab { Lab::Yes } else { Lab::No };
+    let path = Some(args.source.inventory.clone());
+    let request = Request { path, sets: args.source.sets.clone(), lab };
+    let loaded = match load(&request) {
+        Ok(loaded) => loaded,
+        Err(refused) => {
+            print_problems(&refused.problems, &refused.text);
+            return Ok(exit::USAGE);
+        }
+    };
+    print_problems(&loaded.warnings, &loaded.text);
+    let inventory = loaded.inventory;
+    // What the defaults alone make is of interest only where no workload is written.
+    let applications = applications(&inventory);
+    let plans: Vec<Plan<'_>> = applications
+        .iter()
+        .filter(|application| application.name.is_some() || inventory.workloads.is_empty())
+        .map(|application| Plan {
+            name: application.title(),
+            workload: &application.workload,
+            settings: &application.settings,
+        })
+        .collect();
+    anyhow::ensure!(!plans.is_empty(), "there is nothing to place; write `spark` and `workloads`");
+    let order = args.seed.map_or(Order::Inventory, Order::Seed);
+    let outlook = outlook(&inventory, &plans, order);
+    if let Some(path) = &args.html {
+        std::fs::write(path, html::page(&outlook))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        line(&mut out, &serde_json::to_string_pretty(&outlook)?);
+    } else {
+        // A reader that has seen enough is no failure.
+        let _ = out.write_all(text::tables(&outlook).as_bytes());
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,398 @@
+//! The command line as people and CIs meet it: helps, exit codes, streams, and commands that touch no host.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests, not their helpers"
+)]
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use clap::CommandFactory as _;
+use provision::cli::Cli;
+use provision::resource::proof::Proof;
+use provision::script::Step;
+use serde_json::{Value as Json, json};
+
+#[expect(dead_code, reason = "others use more of it")]
+#[path = "support/sshd.rs"]
+mod sshd;
+
+use sshd::Sshd;
+
+/// A command that is added or changed changes a snapshot: `INSTA_UPDATE=always` takes it.
+#[test]
+fn every_command_explains_itself() {
+    let mut missing = Vec::new();
+    explain(&Cli::command(), &mut Vec::new(), &mut missing);
+    assert!(missing.is_empty(), "{missing:?} say nothing about themselves");
+}
+
+fn explain(command: &clap::Command, path: &mut Vec<String>, missing: &mut Vec<String>) {
+    let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
+    let help = provision(&arguments);
+    assert_eq!(help.status.code(), Some(0), "{path:?}");
+    let name = if path.is_empty() { "provision".to_owned() } else { path.join("-") };
+    insta::assert_snapshot!(format!("help-{name}"), text(&help.stdout));
+    if command.get_about().is_none() {
+        missing.push(name);
+    }
+    for inner in command.get_subcommands().filter(|it| it.get_name() != "help") {
+        path.push(inner.get_name().to_owned());
+        explain(inner, path, missing);
+        path.pop();
+    }
+}
+
+#[test]
+fn misuse_is_1_and_help_is_0() {
+    assert_eq!(provision(&["--help"]).status.code(), Some(0));
+    assert_eq!(provision(&["--version"]).status.code(), Some(0));
+    assert_eq!(provision(&["aply"]).status.code(), Some(1));
+    assert_eq!(provision(&["inventory"]).status.code(), Some(1));
+    assert_eq!(provision(&["apply", "--json", "--format", "github"]).status.code(), Some(1));
+    assert_eq!(provision(&["logs", "m1", "/nowhere.yaml"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
+    let files = Files::new();
+    let to = |flag: &str, path: &str| provision(&["plan", &files.inventory(), flag, path]);
+    for (flag, path) in
+        [("--log-file", "/nowhere/at/all"), ("--junit", "/nowhere/at/all"), ("--junit", "/")]
+    {
+        let output = to(flag, path);
+        assert_eq!(output.status.code(), Some(1), "{flag} {path}");
+        assert!(text(&output.stderr).contains(flag), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
+    let files = Files::new();
+    let (junit, log) = (files.path("j.xml"), files.path("run.log"));
+    let output = provision(&[
+        "plan",
+        &files.inventory(),
+        "--junit",
+        &junit,
+        "--log-file",
+        &log,
+        "--format",
+        "github",
+    ]);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("! m1: unreachable: "), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("::error title=m1 unreachable::"),
+        "{}",
+        text(&output.stdout)
+    );
+    let xml = fs::read_to_string(junit).unwrap();
+    assert!(xml.contains("<testsuite name=\"m1\" hostname=\"m1\""), "{xml}");
+    assert!(xml.contains("errors=\"1\"") && xml.contains("<error message="), "{xml}");
+    let events: Vec<Json> = fs::read_to_string(log)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events[0]["event"], "run_started");
+    assert!(events.iter().any(|event| event["event"] == "host_unreachable"));
+}
+
+#[test]
+fn json_is_all_that_is_on_standard_output() {
+    let files = Files::new();
+    let output = provision(&["plan", &files.inventory(), "--json"]);
+    for line in text(&output.stdout).lines() {
+        let event: Json = serde_json::from_str(line).unwrap();
+        assert_eq!(event["v"], 1);
+    }
+    assert!(!output.stdout.is_empty());
+}
+
+#[test]
+fn nobody_reading_ends_nothing() {
+    let files = Files::new();
+    let mut child = command(&["plan", &files.inventory(), "--json", "-v"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+}
+
+#[test]
+fn colours_are_as_asked_for() {
+    let files = Files::new();
+    let coloured = |arguments: &[&str], set: &[(&str, &str)]| {
+        let inventory = files.inventory();
+        let mut all = vec!["plan", &inventory];
+        all.extend(arguments);
+        let output = command(&all).envs(set.iter().copied()).output().unwrap();
+        text(&output.stderr).contains("\x1b[31m! m1")
+    };
+    assert!(!coloured(&[], &[]));
+    assert!(coloured(&["--color", "always"], &[("NO_COLOR", "1")]));
+    assert!(coloured(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(coloured(&[], &[("FORCE_COLOR", "1")]));
+    assert!(!coloured(&[], &[("FORCE_COLOR", "0")]));
+    assert!(!coloured(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    assert!(!coloured(&[], &[("FORCE_COLOR", "1"), ("NO_COLOR", "1")]));
+    assert!(!coloured(&["--color", "never"], &[("CLICOLOR_FORCE", "1")]));
+}
+
+#[test]
+fn ansible_finds_hosts_groups_and_how_to_reach_them() {
+    let files = Files::new();
+    let list = object(&provision(&["inventory", &files.inventory(), "--list"]));
+    assert_eq!(list["masters"], json!({"hosts": ["m1"]}));
+    assert_eq!(list["agents"], json!({"children": ["pool_big_ones"]}));
+    assert_eq!(list["pool_big_ones"], json!({"hosts": ["a2", "a10"]}));
+    assert_eq!(
+        list["all"]["children"],
+        json!(["agents", "masters", "retired", "ungrouped", "zookeeper"])
+    );
+    assert_eq!(list["retired"], json!({"hosts": ["r1"]}));
+    assert_eq!(list["ungrouped"], json!({"hosts": ["x1"]}));
+    let vars = &list["_meta"]["hostvars"];
+    assert_eq!(vars["m1"]["ansible_port"], files.port);
+    assert_eq!(vars["m1"]["ansible_user"], "ops");
+    assert_eq!(vars["m1"]["ansible_become"], true);
+    assert_eq!(vars["m1"]["ansible_ssh_common_args"], "-F '/etc/my config' -J bastion");
+    assert_eq!(vars["a2"]["provision_pool"], "big-ones");
+    assert_eq!(vars["m1"]["provision_zookeeper_id"], 1);
+    assert!(vars.get("gone1").is_none(), "{vars}");
+    // One host's variables are those of the list.
+    let host = object(&provision(&["inventory", &files.inventory(), "--host", "a2"]));
+    assert_eq!(host, vars["a2"]);
+    let nobody = object(&provision(&["inventory", &files.inventory(), "--host", "nobody"]));
+    assert_eq!(nobody, json!({}));
+}
+
+#[test]
+fn the_graph_and_the_static_form_name_the_same_groups() {
+    let files = Files::new();
+    let graph = provision(&["inventory", &files.inventory(), "--graph"]);
+    insta::assert_snapshot!("graph", text(&graph.stdout));
+    let yaml = provision(&["inventory", &files.inventory(), "--list", "--yaml"]);
+    let shown = text(&yaml.stdout).replace(&files.port.to_string(), "PORT");
+    insta::assert_snapshot!("static", shown);
+}
+
+#[test]
+fn completions_and_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = provision(&["completions", shell]);
+        for command in Cli::command().get_subcommands() {
+            assert!(
+                text(&output.stdout).contains(command.get_name()),
+                "{shell}: {}",
+                command.get_name()
+            );
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("man1");
+    assert_eq!(provision(&["man", to.to_str().unwrap()]).status.code(), Some(0));
+    for command in Cli::command().get_subcommands() {
+        let page =
+            fs::read_to_string(to.join(format!("provision-{}.1", command.get_name()))).unwrap();
+        assert!(page.contains(".TH"), "{page}");
+    }
+    assert!(text(&provision(&["man"]).stdout).contains(".TH provision 1"));
+}
+
+#[test]
+fn a_host_that_is_not_in_the_inventory_is_not_called() {
+    let files = Files::new();
+    for command in ["ssh", "logs"] {
+        let output = provision(&[command, "nobody", &files.inventory()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("no host `nobody`"), "{}", text(&output.stderr));
+        let gone = provision(&[command, "gone1", &files.inventory()]);
+        assert_eq!(gone.status.code(), Some(1), "{}", text(&gone.stderr));
+        let silent = provision(&[command, "a2", &files.inventory()]);
+        assert_eq!(silent.status.code(), Some(4), "{}", text(&silent.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_through_the_connection_that_runs_use() {
+    let Some(there) = There::new().await else { return };
+    let hello = there.run(&["ssh", "m1", &there.inventory, "--", "echo", "$0;", "exit", "7"]);
+    assert_eq!(hello.status.code(), Some(7), "{}", text(&hello.stderr));
+    assert!(text(&hello.stdout).contains("sh"), "{}", text(&hello.stdout));
+    let again = there.run(&["ssh", "m1", &there.inventory, "--", "cat"]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!(there.sshd.logins(), 1, "a second handshake");
+    let killed = there.run(&["ssh", "m1", &there.inventory, "--", "kill", "-TERM", "$$"]);
+    assert!(!killed.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_without_entries_is_no_error() {
+    let Some(there) = There::new().await else { return };
+    let unit = format!("provision-test-{}", std::process::id());
+    let logs = there.run(&["logs", "m1", &there.inventory, "--unit", &unit]);
+    assert_eq!(text(&logs.stderr), "");
+    assert_eq!(logs.status.code(), Some(0));
+    assert_eq!(text(&logs.stdout), "");
+}
+
+/// This machine as a host behind an sshd of our own, with a journal that says what it is asked.
+struct There {
+    sshd: Sshd,
+    inventory: String,
+}
+
+impl There {
+    async fn new() -> Option<There> {
+        let sshd = Sshd::start("").await?;
+        let ssh = sshd.ssh("root");
+        let show = |path: &Option<std::path::PathBuf>| path.as_ref().unwrap().display().to_string();
+        let inventory = sshd.path("inventory.yaml");
+        let body = format!(
+            "version: 1\ncluster: test\nssh: {{ user: root, become: false, port: {}, identity_file: {}, known_hosts: {}, config_file: {} }}\n\
+             hosts:\n  m1: {{ address: 10.9.9.1, ssh: {{ host: 127.0.0.1 }} }}\n  a1: {{ address: 10.9.9.2 }}\n\
+             zookeeper: {{ servers: {{ m1: 1 }} }}\n\
+             mesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n  masters: {{ hosts: [m1] }}\n  agents: {{ p: {{ hosts: [a1] }} }}\n",
+            sshd.port,
+            show(&ssh.identity_file),
+            show(&ssh.known_hosts),
+            show(&ssh.config_file)
+        );
+        fs::write(&inventory, body).unwrap();
+        fs::create_dir(sshd.path("r")).unwrap();
+        Some(There { inventory: inventory.to_str().unwrap().to_owned(), sshd })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        // Its connections are its own.
+        command.env("XDG_RUNTIME_DIR", self.sshd.path("r"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
+/// Polls until something is so.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it never was so");
+}
+
+#[test]
+fn a_proof_that_fails_now_is_not_taken_for_proven() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut proof = Proof::new("pi", "new".to_owned(), "echo no; return 1".to_owned());
+    proof.stamp = dir.path().join("pi.proof").to_str().unwrap().to_owned();
+    fs::write(&proof.stamp, "old\n").unwrap();
+    let run = |proof: &Proof| {
+        let steps = proof.fix();
+        let [Step::Run(fix)] = steps.as_slice() else { panic!("{steps:?}") };
+        let script = fix.script(|_| String::new());
+        // Who it belongs to is root's business.
+        let script = script.replace("chown \"$2:$3\" \"$t\"; ", "");
+        Command::new("sh").args(["-c", &script]).output().unwrap().status.code()
+    };
+    assert_eq!(run(&proof), Some(1));
+    assert!(!Path::new(&proof.stamp).exists());
+    proof.script = "echo yes".to_owned();
+    assert_eq!(run(&proof), Some(0));
+    assert_eq!(fs::read_to_string(&proof.stamp).unwrap(), "new\n");
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in [
+        "CI",
+        "GITHUB_ACTIONS",
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "PROVISION_INVENTORY",
+        "PROVISION_FORKS",
+        "PROVISION_USER",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn provision(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn object(output: &Output) -> Json {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// An inventory whose hosts are a port of this machine where nobody listens.
+struct Files {
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Files {
+    fn new() -> Files {
+        let dir = tempfile::tempdir().unwrap();
+        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let port = TcpListener::bind(any).unwrap().local_addr().unwrap().port();
+        let files = Files { dir, port };
+        let mut file = fs::File::create(files.inventory()).unwrap();
+        write!(
+            file,
+            r#"
+version: 1
+cluster: test
+ssh: {{ user: ops, become: true, port: {port} }}
+hosts:
+  m1: {{ address: 10.9.9.1, ssh: {{ host: 127.0.0.1, proxy_jump: bastion, config_file: "/etc/my config" }} }}
+  a2: {{ address: 10.9.9.2, ssh: {{ host: 127.0.0.1 }} }}
+  a10: {{ address: 10.9.9.10, ssh: {{ host: 127.0.0.1 }} }}
+  r1: {{ address: 10.9.9.11, ssh: {{ host: 127.0.0.1 }} }}
+  x1: {{ address: 10.9.9.12, ssh: {{ host: 127.0.0.1 }} }}
+  gone1: {{ address: 10.9.9.13, ssh: {{ host: 127.0.0.1 }} }}
+zookeeper: {{ servers: {{ m1: 1 }} }}
+mesos:
+  version: 1.11.0
+  package: {{ preinstalled: true }}
+  masters: {{ hosts: [m1] }}
+  agents:
+    big-ones: {{ hosts: [a2, a10] }}
+retired: {{ r1: stop, gone1: gone }}
+"#
+        )
+        .unwrap();
+        files
+    }
+
+    fn inventory(&self) -> String {
+        self.path("inventory.yaml")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,212 @@
+//! The commands that touch no host, as people and pipelines call them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with the production inventory and every file that it names.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["mesos_1.11.0_amd64.deb", "spark-3.5.1-bin-hadoop3.tgz"] {
+        fs::write(folder.path().join(name), name).expect("a file");
+    }
+    let text = fs::read_to_string(root().join("inventories/production.yaml")).expect("production");
+    fs::write(folder.path().join("inventory.yaml"), text).expect("an inventory");
+    folder
+}
+
+fn provision(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_provision"))
+        .current_dir(folder)
+        .env_remove("PROVISION_INVENTORY")
+        .args(arguments)
+        .output()
+        .expect("provision");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|why| panic!("{why}: {text}"))
+}
+
+#[test]
+fn check_says_ok_and_exits_with_0() {
+    let folder = folder();
+    assert_eq!(
+        provision(folder.path(), &["check"]),
+        (0, "ok: analytics (23 hosts)\n".to_owned(), String::new())
+    );
+    let (code, out, _) = provision(folder.path(), &["check", "--json"]);
+    assert_eq!((code, json(&out)["problems"].as_array().map(Vec::len)), (0, Some(0)));
+}
+
+#[test]
+fn warnings_fail_only_where_they_are_denied() {
+    let folder = folder();
+    let doubt = ["-e", "spark.user=root"];
+    let with = |more: &[&str]| provision(folder.path(), &[&["check"], &doubt[..], more].concat());
+    let (code, out, _) = with(&["--format", "lines"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("warning[jobs-as-root]"), "{out}");
+    assert_eq!(with(&["--deny", "warnings"]).0, 1);
+    let (_, out, _) = with(&["--format", "github"]);
+    assert!(out.starts_with("::warning "), "{out}");
+    with(&["--junit", "report.xml"]);
+    let lenient = fs::read_to_string(folder.path().join("report.xml")).unwrap();
+    assert!(lenient.contains("failures=\"0\"") && lenient.contains("jobs-as-root"));
+    with(&["--junit", "report.xml", "--deny", "warnings"]);
+    let strict = fs::read_to_string(folder.path().join("report.xml")).unwrap();
+    assert!(strict.contains("failures=\"1\"") && strict.contains("<failure type=\"jobs-as-root\""));
+    let (code, out, _) = with(&["-e", "allow={jobs-as-root: 'a test'}", "--deny", "warnings"]);
+    assert_eq!(code, 0, "{out}");
+}
+
+#[test]
+fn errors_are_snippets_with_reason_and_cure_in_the_order_of_the_file() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("inventory.yaml")).unwrap();
+    let text = text
+        .replace("offer_timeout: 30secs", "offer_timeout: 30 secs")
+        .replace("spark.cores.max: 40, ", "");
+    fs::write(folder.path().join("inventory.yaml"), text).unwrap();
+    let (code, out, _) = provision(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    let flag = out.find("error[bad-flag-value]").expect("the flag");
+    let cores = out.find("warning[cores-max-unset]").expect("the cores");
+    assert!(flag < cores, "{out}");
+    assert!(out.contains("flags: { offer_timeout: 30 secs }"), "{out}");
+    assert!(out.contains("= note: Spark accepts every offer"), "{out}");
+    assert!(out.ends_with("1 error, 1 warning\n"), "{out}");
+}
+
+#[test]
+fn mistakes_in_templates_have_the_templates_line() {
+    let folder = folder();
+    let templates = folder.path().join("templates/zookeeper");
+    fs::create_dir_all(&templates).unwrap();
+    fs::write(templates.join("zoo.cfg.tera"), "a=1\nb={{ nope }}\n").unwrap();
+    let (code, out, _) = provision(folder.path(), &["check", "--format", "lines"]);
+    assert_eq!(code, 1);
+    assert!(out.starts_with("templates/zookeeper/zoo.cfg.tera:2:6: error[bad-template]"), "{out}");
+    let (_, out, _) = provision(folder.path(), &["check"]);
+    assert!(out.contains("2 | b={{ nope }}"), "{out}");
+}
+
+#[test]
+fn every_lint_is_listed_with_its_reason() {
+    let (code, out, _) = provision(Path::new("/"), &["check", "--lints"]);
+    assert_eq!(code, 0);
+    assert!(out.lines().filter(|line| !line.starts_with(' ')).count() >= 40, "{out}");
+    assert!(out.contains("cores-max-unset: "));
+}
+
+#[test]
+fn files_are_rendered_whole_and_secrets_are_named() {
+    let folder = folder();
+    let (code, out, error) = provision(folder.path(), &["render", "--out", "made"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("of 23 hosts in made"), "{out}");
+    let read = |path: &str| fs::read_to_string(folder.path().join("made").join(path)).expect(path);
+    assert_eq!(
+        read("a11/etc/mesos-slave/attributes").trim_end(),
+        "dc:seoul;os:debian-12;provision_host:a11;rack:r2"
+    );
+    assert_eq!(read("m1/etc/mesos-master/quorum").trim_end(), "2");
+    let secret = read("a11/etc/mesos-secrets/agent-agent.json");
+    assert!(secret.contains("<secret MESOS_AGENT_SECRET>"), "{secret}");
+    assert!(
+        read("a11/var/lib/provision/build/spark-mesos/Dockerfile")
+            .contains("FROM debian:bookworm-slim")
+    );
+    // What is there already is nobody's to mix with.
+    let (code, _, error) = provision(folder.path(), &["render", "--out", "made"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("is not empty"), "{error}");
+    let (_, out, _) = provision(folder.path(), &["render", "-l", "a11,m1", "--list"]);
+    assert!(out.lines().all(|line| line.starts_with("==> a11:/") || line.starts_with("==> m1:/")));
+    assert!(out.contains("==> a11:/etc/mesos-slave/attributes (root:root 644)"), "{out}");
+    assert_eq!(provision(folder.path(), &["render", "-l", "nobody"]).0, 1);
+}
+
+#[test]
+fn a_diff_shows_what_a_change_of_the_inventory_changes() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("inventory.yaml")).unwrap();
+    fs::write(folder.path().join("old.yaml"), text.replace("os: debian-12", "os: debian-11"))
+        .unwrap();
+    let (code, out, error) = provision(folder.path(), &["render", "--diff", "old.yaml"]);
+    assert_eq!(code, 0, "{error}");
+    // Two racks make two changes.
+    assert_eq!(out.matches("+++ b/etc/mesos-slave/attributes").count(), 20, "{out}");
+    assert!(out.contains("-dc:seoul;os:debian-11;provision_host:a01;rack:r1"), "{out}");
+    assert!(out.contains("+dc:seoul;os:debian-12;provision_host:a01;rack:r1"), "{out}");
+    let (_, out, _) = provision(folder.path(), &["render", "--diff", "inventory.yaml"]);
+    assert_eq!(out, "");
+}
+
+#[test]
+fn simulate_places_executors_and_shares_by_weight() {
+    let folder = folder();
+    let (code, out, error) =
+        provision(folder.path(), &["simulate", "--json", "--html", "page.html"]);
+    assert_eq!(code, 0, "{error}");
+    let picture = json(&out);
+    // 20 agents of 16 cpus: 10 unreserved, 4 for etl, 2 for ml. nightly: rack r1, 4 cores, 120 at most.
+    let nightly = &picture["executors"][0];
+    assert_eq!(nightly["name"], "nightly");
+    assert_eq!((&nightly["executors"], &nightly["cores"]), (&30.into(), &120.into()));
+    assert_eq!(nightly["by_agent"]["a01"], serde_json::json!([4, 4, 4]));
+    assert_eq!(nightly["binds"]["constraint"], 10);
+    assert_eq!(nightly["executor_mib"], 12_288 + 1_228);
+    let roles = &picture["sharing"]["roles"];
+    let share = |index: usize| roles[index]["share"].as_f64().expect("a share");
+    assert_eq!((&roles[0]["role"], &roles[1]["role"]), (&"adhoc".into(), &"etl".into()));
+    // Whole agents: adhoc 7 of 20 unreserved parts, etl the other 13 and all of its reservations.
+    assert!((share(0) - 7.0 * 16.0 / 320.0).abs() < 0.2 && share(1) > share(0), "{out}");
+    assert_eq!(picture["sharing"]["idle"]["cpus"], 40_000);
+    let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("nightly"));
+    for outside in ["http://", "https://", "<script", "<link", "src="] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let shuffled = |seed: &str| provision(folder.path(), &["simulate", "--seed", seed]).1;
+    assert_eq!(shuffled("7"), shuffled("7"));
+    let table = provision(folder.path(), &["simulate"]).1;
+    assert!(table.contains("30         120 of 120"), "{table}");
+    assert!(table.contains("10 agents get none: rack is r2, not r1"), "{table}");
+}
+
+#[test]
+fn init_writes_what_passes_check_and_never_over_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (masters, agents) in [("1", "1"), ("3", "5"), ("5", "1"), ("7", "250")] {
+        let name = format!("i-{masters}-{agents}.yaml");
+        let made =
+            provision(folder.path(), &["init", &name, "--masters", masters, "--agents", agents]);
+        assert_eq!(made.0, 0, "{made:?}");
+        let checked = provision(folder.path(), &["check", &name, "--deny", "warnings"]);
+        assert_eq!(checked.0, 0, "{}", checked.1);
+        assert_eq!(provision(folder.path(), &["simulate", &name]).0, 0);
+        let before = fs::read(folder.path().join(&name)).unwrap();
+        let again = provision(folder.path(), &["init", &name]);
+        assert_eq!(again.0, 1);
+        assert!(again.2.contains("exists already"), "{again:?}");
+        assert_eq!(fs::read(folder.path().join(&name)).unwrap(), before);
+    }
+    assert_eq!(provision(folder.path(), &["init", "--masters", "2"]).0, 1);
+    assert!(provision(folder.path(), &["init"]).1.starts_with("# yaml-language-server"));
+}
+
+#[test]
+fn the_schema_is_of_the_draft_that_editors_read() {
+    let (code, out, _) = provision(Path::new("/"), &["schema"]);
+    assert_eq!(code, 0);
+    assert_eq!(json(&out)["$schema"], "http://json-schema.org/draft-07/schema#");
+}
