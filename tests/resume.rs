@@ -12,7 +12,7 @@ use provision::remote::fleet::{Opened, Opening, Secrets, change};
 use provision::remote::holder::Controller;
 use provision::remote::shell::{Changer, Places};
 use provision::remote::ssh::UnknownKeys;
-use provision::remote::{Ask as _, Change as _};
+use provision::remote::{Ask as _, Change as _, unlock};
 use provision::script::{Fix, Probe};
 
 #[path = "support/sshd.rs"]
@@ -43,8 +43,8 @@ fn host() -> HostName {
     HostName::new("h1")
 }
 
-async fn open(sshd: &Sshd, run: &str) -> Opened<Changer> {
-    let opening = Opening {
+fn opening(sshd: &Sshd, run: &str) -> Opening {
+    Opening {
         hosts: BTreeMap::from([(host(), sshd.ssh("root"))]),
         options: sshd.options(UnknownKeys::Refuse),
         password: None,
@@ -52,9 +52,12 @@ async fn open(sshd: &Sshd, run: &str) -> Opened<Changer> {
         by: "alice".to_owned(),
         from: "laptop".to_owned(),
         places: Places { state: sshd.path("state"), runtime: sshd.path("run") },
-    };
+    }
+}
+
+async fn open(sshd: &Sshd, run: &str) -> Opened<Changer> {
     let sink: Arc<dyn Sink> = Arc::new(Nobody);
-    change(&opening, &BTreeMap::new(), &sink, Secrets::default()).await
+    change(&opening(sshd, run), &BTreeMap::new(), &sink, Secrets::default()).await
 }
 
 fn lines(path: &Path) -> usize {
@@ -114,6 +117,50 @@ async fn a_connection_cut_between_actions_is_opened_again_silently() {
     }
     assert_eq!(sshd.logins(), 7);
     opened.fleet.close().await;
+}
+
+#[tokio::test]
+async fn unlock_shows_who_hangs_and_ends_it_with_all_its_children() {
+    let Some(sshd) = Sshd::start("").await else { return };
+    let opened = open(&sshd, "r1").await;
+    let (mark, here) = (sshd.path("mark"), host());
+    // The child does not hold the lock itself, as with what apt starts.
+    let fix = Fix::new(format!(
+        "echo looking; sleep 301 9>&- & echo $! > {}; sleep 302",
+        mark.display()
+    ));
+    let mut fleet = Some(opened.fleet);
+    {
+        let action = fleet.as_ref().unwrap().run(&here, "hangs", &fix);
+        tokio::pin!(action);
+        tokio::select! {
+            ended = &mut action => panic!("{ended:?}"),
+            () = until(async || lines(&mark) == 1) => {}
+        }
+    }
+    let (sshd_opening, child) = (opening(&sshd, "r2"), std::fs::read_to_string(&mark).unwrap());
+    let mut key = unlock::open(&sshd_opening, &here).await.unwrap();
+    let held = key.held().await.unwrap().unwrap();
+    assert_eq!((held.holder.run.as_str(), held.holder.controller), ("r1", Controller::There));
+    assert_eq!(held.holder.action.as_deref(), Some("hangs"));
+    assert_eq!(held.said, ["looking"]);
+    for command in ["sleep 301", "sleep 302"] {
+        assert!(held.processes.iter().any(|it| it.contains(command)), "{:?}", held.processes);
+    }
+    drop(fleet.take());
+    until(async || {
+        key.held().await.unwrap().unwrap().holder.controller == Controller::Gone
+    })
+    .await;
+    // Not what was confirmed: left alone.
+    assert!(key.end("r0").await.unwrap_err().contains("another run"));
+    assert!(std::fs::exists(format!("/proc/{}", child.trim())).unwrap());
+    key.end("r1").await.unwrap();
+    assert!(!std::fs::exists(format!("/proc/{}", child.trim())).unwrap());
+    assert_eq!(key.held().await.unwrap(), None);
+    let again = open(&sshd, "r3").await;
+    assert_eq!((again.locked.len(), again.interrupted.len()), (0, 1));
+    again.fleet.close().await;
 }
 
 #[tokio::test]

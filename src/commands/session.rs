@@ -205,7 +205,8 @@ impl Session {
             run: run.to_owned(),
             by: std::env::var("SUDO_USER")
                 .or_else(|_| std::env::var("USER"))
-                .unwrap_or_else(|_| "unknown".to_owned()),
+                .or_else(|_| std::env::var("LOGNAME"))
+                .unwrap_or_else(|_| "somebody".to_owned()),
             from: std::fs::read_to_string("/etc/hostname")
                 .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
         })

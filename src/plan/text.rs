@@ -107,6 +107,9 @@ pub fn gaps(resource: &ResourceId, gaps: &[Gap]) -> String {
     }
     let mut parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.dedup();
+    if parts.is_empty() && resource.kind == "service" {
+        return "not yet found healthy since its start".to_owned();
+    }
     parts.join(", ")
 }
 

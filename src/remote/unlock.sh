@@ -12,7 +12,8 @@ p_orphan() {
 p_tree() {
   p_seeds=$(find /proc/[0-9]*/fd -lname "$1" 2>/dev/null | cut -d/ -f3 | sort -un | tr '\n' ' ')
   [ -n "${p_seeds% }" ] || return 0
-  awk -v seeds="$p_seeds" '
+  # Not awk's own arguments: mawk gives up at a file that is gone by now.
+  cat /proc/[0-9]*/status 2>/dev/null | awk -v seeds="$p_seeds" '
     $1 == "Pid:" { pid = $2 }
     $1 == "PPid:" { parent[pid] = $2 }
     END {
@@ -24,7 +25,7 @@ p_tree() {
           if (!(pid in tree) && (parent[pid] in tree)) { tree[pid] = 1; grown = 1 }
       } while (grown)
       for (pid in tree) print pid
-    }' /proc/[0-9]*/status 2>/dev/null | sort -n
+    }' | sort -n
 }
 
 # LOCKFILE STATE: `key=value` lines, then the processes, then the end of what the action printed.
