@@ -322,6 +322,10 @@ impl Wire {
         Ok(())
     }
 
+    pub(super) fn is_usable(&self) -> bool {
+        self.busy.is_none()
+    }
+
     pub(super) fn settle(&mut self, result: Result<Reply, Lost>) -> Result<Reply, Lost> {
         if result.is_ok() {
             self.busy = None;
