@@ -136,10 +136,7 @@ pub fn probe(resources: &[&Resource]) -> Probe {
     if !paths.is_empty() {
         // %N is quoted by stat itself and names a link's target; it is last because of that.
         let words = quote_all(paths);
-        probe.section(
-            "stat",
-            format!("stat -c '%F|%U:%G|%a|%s|%Z|%n|%N' -- {words} 2>/dev/null"),
-        );
+        probe.section("stat", format!("stat -c '%F|%U:%G|%a|%s|%Z|%n|%N' -- {words} 2>/dev/null"));
     }
     if !hashed.is_empty() {
         probe.section("sha256", format!("sha256sum -- {} 2>/dev/null", quote_all(hashed)));
