@@ -35,3 +35,6 @@ fmt: ## Format
 
 engine:
 	sh tests/assets/engine.sh
+
+bench: ## Figures beside pyinfra, Ansible and plain ssh; writes docs/benchmarks.md
+	sh benches/run.sh
