@@ -1,4 +1,4 @@
-//! A regular file, and the one `stat`, `sha256sum` and `head` that serve every kind of a host.
+//! A regular file, and the one `stat`, `sha256sum` and reading of texts that serve every kind of a host.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -117,7 +117,8 @@ impl File {
     }
 }
 
-/// One `stat` for every path, one `sha256sum` for every file, one `head` for every small text.
+/// One `stat` for every path, one `sha256sum` for every file; small texts are read by the shell itself,
+/// laid out as `head -v` does.
 pub fn probe(resources: &[&Resource]) -> Probe {
     let mut paths: Vec<&str> = resources.iter().flat_map(|r| r.paths()).collect();
     paths.sort_unstable();
@@ -149,10 +150,21 @@ pub fn probe(resources: &[&Resource]) -> Probe {
         probe.section("sha256", of_files("sha256sum", &quote_all(hashed)));
     }
     if !texts.is_empty() {
-        probe.section("texts", of_files("head -v -n 20", &quote_all(texts)));
+        probe.section(
+            "texts",
+            format!(
+                "s=; for f in {}; do if [ -f \"$f\" ] && [ -r \"$f\" ]; then printf '%s==> %s <==\\n' \"$s\" \"$f\"; n=0\n\
+                 while [ $n -lt {TEXT_LINES} ] && {{ IFS= read -r l || [ -n \"$l\" ]; }}; do printf '%s\\n' \"$l\"; n=$((n + 1)); done < \"$f\"\n\
+                 s='\n'; fi; done",
+                quote_all(texts)
+            ),
+        );
     }
     probe
 }
+
+/// Stamps have two lines; what is longer is none of ours.
+const TEXT_LINES: usize = 20;
 
 /// One command for those of the paths that are regular files: of a pipe planted there it would wait
 /// for ever. No fork but the command's own.
