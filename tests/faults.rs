@@ -10,6 +10,10 @@ mod twin;
 
 #[path = "faults/bad_input.rs"]
 mod bad_input;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "faults/connection.rs"]
+mod connection;
 #[path = "faults/files.rs"]
 mod files;
 #[path = "faults/privilege.rs"]
