@@ -10,6 +10,7 @@ use crate::inventory::HostName;
 use crate::script::{Fix, Probe, Push, Sections};
 
 pub mod fleet;
+pub mod handshakes;
 pub mod sentence;
 pub mod shell;
 pub mod ssh;
