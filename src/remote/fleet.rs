@@ -106,7 +106,8 @@ pub trait Key: Sized + Send + 'static {
 struct Seat<K> {
     /// None after it was lost for good.
     key: Option<K>,
-    boot_id: String,
+    /// Boot id and start of the first process.
+    boot: (String, String),
     /// How many actions the shells before this one were given.
     actions: u32,
     /// What the host was like when it was last lost and found.
@@ -191,8 +192,8 @@ async fn open<K: Key>(
                     opened.interrupted.insert(host.clone(), what);
                 }
                 opened.answers.insert(host.clone(), sections);
-                let (boot_id, found) = (entered.boot_id, Found::AsBefore);
-                let seat = Seat { key: Some(key), boot_id, actions: 0, found };
+                let (boot, found) = ((entered.boot_id, entered.init), Found::AsBefore);
+                let seat = Seat { key: Some(key), boot, actions: 0, found };
                 opened.fleet.hosts.insert(host, Mutex::new(seat));
             }
             Err(Closed::Locked(by)) => {
@@ -282,7 +283,7 @@ impl<K: Key> Fleet<K> {
                 Ok((mut key, entered)) => {
                     key.count_on(seat.actions);
                     seat.key = Some(key);
-                    if seat.boot_id != entered.boot_id {
+                    if seat.boot != (entered.boot_id, entered.init) {
                         seat.found = Found::Rebooted;
                     }
                     return Ok(());
