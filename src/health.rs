@@ -127,6 +127,24 @@ impl Check {
         }
     }
 
+    /// Who alone could judge its members and cannot be asked: a quorum of masters serves, no leader is
+    /// among those that answer, so it is one that does not.
+    pub fn silent_judge(
+        self,
+        inventory: &Inventory,
+        answers: &BTreeMap<HostName, Replies>,
+    ) -> Option<HostName> {
+        if self != Check::Agents {
+            return None;
+        }
+        let masters = Check::Masters.judge(inventory, answers);
+        if masters.leader.is_some() || masters.is_lost() {
+            return None;
+        }
+        let mut silent = masters.members.iter().filter(|(_, member)| **member == Member::Silent);
+        silent.next().map(|(host, _)| host.clone())
+    }
+
     /// What this host asks.
     pub fn questions(self, inventory: &Inventory, host: &HostName) -> Vec<Question> {
         let Some(machine) = inventory.hosts.get(host) else { return Vec::new() };

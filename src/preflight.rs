@@ -25,6 +25,10 @@ pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
     probe.section("clock", "date +%s");
     probe.section("memory", "cat /proc/meminfo");
     probe.section("disk", "df -Pk /var /opt 2>/dev/null");
+    probe.section(
+        "inodes",
+        "for d in /etc /opt /var /var/lib/provision; do df -Pi $d 2>/dev/null | tail -n +2; done",
+    );
     probe.section("mounts", "cat /proc/mounts");
     probe.section("addresses", "ip -o addr show 2>/dev/null || hostname -I");
     probe.section("listening", "ss -Hltnp 2>/dev/null");
@@ -46,6 +50,9 @@ const BASE_KIB: u64 = 700 * 1024;
 const IMAGE_KIB: u64 = 3 * 1024 * 1024;
 /// What Spark unpacked takes on /opt.
 const SPARK_KIB: u64 = 700 * 1024;
+
+/// Free inodes that a run needs at the very least: its records, backups and temporaries.
+const INODES: u64 = 100;
 
 /// Everything that speaks against changing these hosts.
 pub fn check(
@@ -72,6 +79,7 @@ pub fn check(
         if preparing {
             disk(inventory, host, text("disk")).into_iter().for_each(&mut say);
         }
+        inodes(text("inodes")).into_iter().for_each(&mut say);
         memory(inventory, host, text("memory")).into_iter().for_each(&mut say);
         ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
         agent(inventory, host, text("mounts"), text("docker")).into_iter().for_each(&mut say);
@@ -134,6 +142,26 @@ fn disk(inventory: &Inventory, host: &HostName, text: &str) -> Vec<Problem> {
                     "disk-full",
                     format!("{path} needs {} MiB free, {} MiB are", need / 1024, free / 1024),
                 )
+            })
+        })
+        .collect()
+}
+
+/// A file system without inodes says "No space left on device" too: better told before.
+fn inodes(text: &str) -> Vec<Problem> {
+    let mut rows: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split_whitespace().collect()).collect();
+    rows.sort();
+    rows.dedup();
+    rows.iter()
+        .filter_map(|row| {
+            let all: u64 = row.get(1)?.parse().ok()?;
+            let free: u64 = row.get(3)?.parse().ok()?;
+            let place = row.get(5)?;
+            // Some file systems have no fixed number of them and say 0.
+            (all > 0 && free < INODES).then(|| {
+                error("disk-full", format!("{place} has {free} of {all} inodes free and needs {INODES}"))
+                    .help("remove files there, many small ones first")
             })
         })
         .collect()

@@ -138,12 +138,14 @@ fn bytes() -> Value {
     text("^0*[1-9][0-9]*([bB]|[kKmMgGtT][bB])$")
 }
 
-fn list(items: Value) -> Value {
+fn list(items: impl Into<Value>) -> Value {
+    let items: Value = items.into();
     json!({ "type": "array", "items": items })
 }
 
 /// A map whose keys are the user's.
-fn map(values: Value) -> Value {
+fn map(values: impl Into<Value>) -> Value {
+    let values: Value = values.into();
     json!({
         "type": "object",
         "propertyNames": { "pattern": KEY },
@@ -162,8 +164,19 @@ fn url() -> Value {
     text(URL)
 }
 
+/// A path, or a URL; what begins as a URL must be one.
+fn source() -> Value {
+    let pattern = format!("^(?!https?://)[^\\u0000-\\u001f\\u007f-\\u009f]*$|{URL}");
+    json!({ "type": ["string", "number", "boolean"], "pattern": pattern })
+}
+
+/// At least two characters, which of the whole numbers those from 10 have.
 fn debian_package() -> Value {
-    json!({ "type": ["string", "number", "boolean"], "pattern": "^[a-z0-9][a-z0-9+.-]+$", "minimum": 10 })
+    json!({ "anyOf": [
+        { "type": ["string", "boolean"], "pattern": "^[a-z0-9][a-z0-9+.-]+$" },
+        { "type": "number", "minimum": 10 },
+        { "type": "number", "minimum": 0, "not": { "type": "integer" } },
+    ] })
 }
 
 fn reference() -> Value {
@@ -302,7 +315,7 @@ fn package() -> Value {
         may("key", "File with the key that the lists are signed with, ASCII-armoured.", scalar()),
     ]);
     json!({ "oneOf": [
-        fetch(need("deb", "A .deb file: a path, or a URL with its digest.", scalar()), []),
+        fetch(need("deb", "A .deb file: a path, or a URL with its digest.", source()), []),
         object([need("apt", "An apt repository.", apt)]),
         object([need("preinstalled", "true: you see to it.", yes())]),
     ] })
@@ -392,7 +405,7 @@ fn credential() -> Value {
 }
 
 fn docker() -> Value {
-    let archive = need("archive", "A path, or a URL with its digest.", scalar());
+    let archive = need("archive", "A path, or a URL with its digest.", source());
     object([
         may(
             "package",
@@ -411,7 +424,7 @@ fn docker() -> Value {
 fn spark() -> Value {
     let archive = json!({ "oneOf": [
         fetch(need("url", "Each host downloads it; needs its digest.", url()), []),
-        fetch(need("path", "On this machine; pushed.", scalar()), []),
+        fetch(need("path", "On this machine; pushed.", source()), []),
     ] });
     let clients = need("hosts", "Hosts.", list(scalar()));
     object([
@@ -449,7 +462,7 @@ fn image() -> Value {
         ]),
         object([need("registry", "Pulled by every agent: name@sha256:….", digest)]),
         fetch(
-            need("archive", "Loaded by every agent: a path, or a URL with its digest.", scalar()),
+            need("archive", "Loaded by every agent: a path, or a URL with its digest.", source()),
             [need("tag", "Name that the archive holds.", tag())],
         ),
     ] })

@@ -184,13 +184,18 @@ put() { # path owner group mode sha256 content
   refuse_link "$1"
   t=$(mktemp "$(dirname "$1")/.provision.XXXXXX")
   trap 'rm -f "$t"' EXIT
-  printf '%s' "$6" > "$t"
+  printf '%s' "$6" > "$t" || die "$1 cannot be written; is its disk full?"
   got=$(sha256sum < "$t"); got=${got%% *}
   [ "$got" = "$5" ] || die "$1: wrote a file with digest $got, expected $5"
   chown "$2:$3" "$t"; chmod "$4" "$t"
   sync "$t"
-  mv -fT "$t" "$1"
+  mv -fT "$t" "$1" || die "$1 cannot be replaced$(immutable "$1")"
   trap - EXIT
+}
+immutable() {
+  case $(lsattr -d "$1" 2>/dev/null || :) in
+    ????i*) printf ', it is immutable; run: chattr -i %s' "$1" ;;
+  esac
 }
 "#;
 

@@ -210,6 +210,20 @@ fn the_leaders_host_does_not_answer_while_both_others_have_a_gap() {
     ");
 }
 
+/// Only the leading master can say whether an agent is back.
+#[test]
+fn the_leaders_host_does_not_answer_while_an_agent_has_a_gap() {
+    let mut world = converged();
+    world.leaders.insert("mesos-master", host("m3"));
+    world.machines.get_mut(&host("m3")).unwrap().reach = Reach::NoSsh;
+    stop(&mut world, "a1", "mesos-slave");
+    insta::assert_snapshot!(shown(&world), @r"
+      ! a1: agents: blocked: the leading master, on m3 it seems, could not be asked about it
+      ! m3: unreachable: it does not answer on port 22
+    No changes that could be made; 1 blocked; 1 host unreachable.
+    ");
+}
+
 #[test]
 fn an_agent_down() {
     let mut world = converged();

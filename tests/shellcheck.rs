@@ -88,8 +88,9 @@ fn collect(name: &str, scripts: &mut BTreeMap<String, String>) {
     };
     for (host, probe) in observe::probes(&inventory, &desired) {
         add(probe.script("NONCE"), format!("{name}: {host}: probe"));
+        let preflight = preflight::probe(&inventory, &host);
+        add(preflight.script("NONCE"), format!("{name}: {host}: preflight"));
     }
-    add(preflight::probe().script("NONCE"), "preflight".to_owned());
     for host in inventory.hosts.keys() {
         for (task, wish) in desired.of(host) {
             let resource = &wish.resource;

@@ -192,6 +192,19 @@ fn a_full_disk_leaves_the_old_file() {
     });
 }
 
+/// A disk may lie about what it took: what was written is read back before it takes the old file's place.
+#[test]
+fn a_file_with_another_digest_than_expected_is_not_put() {
+    in_each_shell(|room| {
+        let (owner, group) = me();
+        fs::write(room.path("conf"), "old").unwrap();
+        let path = room.text("conf");
+        let body = format!("put {path} {owner} {group} 644 {} new", sha256("something else"));
+        assert!(!room.run(&Fix::new(body).script(|_| String::new())).status.success());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    });
+}
+
 #[test]
 fn strays_of_any_name_are_moved_into_the_backup() {
     in_each_shell(|room| {

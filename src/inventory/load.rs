@@ -180,7 +180,15 @@ impl Files for Disk<'_> {
             Some(Digest::Sha512(_)) => Kind::Sha512,
             _ => Kind::Sha256,
         };
-        let compute = || digest_of(path, kind);
+        let compute = || match remembered::find(path, kind) {
+            Some(digest) => Ok(digest),
+            None => {
+                let before = remembered::Stamp::of(path);
+                let digest = digest_of(path, kind)?;
+                remembered::keep(path, kind, before, &digest);
+                Ok(digest)
+            }
+        };
         self.digests.entry((path.to_path_buf(), kind)).or_insert_with(compute).clone()
     }
 }
@@ -210,6 +218,125 @@ fn digest_of(path: &Path, kind: Kind) -> Result<Digest, String> {
         })
     };
     hash().map_err(|e| format!("cannot be read: {}", reason(&e)))
+}
+
+/// Digests of large files, kept between runs: hashing a Spark archive costs more than opening all the
+/// connections of a small cluster. A digest that no longer fits cannot do harm, for every host checks
+/// what it is sent; it would only be refused there.
+mod remembered {
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    use std::path::{Path, PathBuf};
+    use std::time::{Duration, SystemTime};
+
+    use sha2::{Digest as _, Sha256};
+
+    use super::{Digest, Kind, hex};
+
+    /// What is faster to hash than to look up.
+    const SMALL: u64 = 1 << 20;
+    /// A file may change again within the same tick of its file system's clock.
+    const SETTLED: Duration = Duration::from_secs(2);
+
+    /// What changes whenever a file does.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(super) struct Stamp(String);
+
+    impl Stamp {
+        /// `None` of what is not worth remembering.
+        pub(super) fn of(path: &Path) -> Option<Stamp> {
+            Stamp::at(path, SystemTime::now())
+        }
+
+        fn at(path: &Path, now: SystemTime) -> Option<Stamp> {
+            let about = fs::metadata(path).ok()?;
+            let changed = u64::try_from(about.mtime().max(about.ctime())).ok()?;
+            let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            let age = now.checked_sub(Duration::from_secs(changed))?;
+            if !about.is_file() || about.len() < SMALL || age < SETTLED {
+                return None;
+            }
+            Some(Stamp(format!(
+                "{} {}.{:09} {}.{:09} {} {}",
+                about.len(),
+                about.mtime(),
+                about.mtime_nsec(),
+                about.ctime(),
+                about.ctime_nsec(),
+                about.dev(),
+                about.ino()
+            )))
+        }
+    }
+
+    pub(super) fn find(path: &Path, kind: Kind) -> Option<Digest> {
+        let stamp = Stamp::of(path)?;
+        let text = fs::read_to_string(place(path, kind)?).ok()?;
+        let (digest, seen) = text.strip_suffix('\n')?.split_once(' ')?;
+        let length = match kind {
+            Kind::Sha256 => 64,
+            Kind::Sha512 => 128,
+        };
+        let whole = digest.len() == length && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        (whole && seen == stamp.0).then(|| match kind {
+            Kind::Sha256 => Digest::Sha256(digest.to_owned()),
+            Kind::Sha512 => Digest::Sha512(digest.to_owned()),
+        })
+    }
+
+    /// Failing to remember is no failure: the next run hashes again.
+    pub(super) fn keep(path: &Path, kind: Kind, before: Option<Stamp>, digest: &Digest) {
+        let (Some(before), Some(place)) = (before, place(path, kind)) else { return };
+        // What changed while it was read has no digest that could be named.
+        if Stamp::of(path).as_ref() != Some(&before) {
+            return;
+        }
+        let Some(directory) = place.parent() else { return };
+        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        if let Ok(mut file) = tempfile::NamedTempFile::new_in(directory) {
+            let written = writeln!(file, "{} {}", digest.hex(), before.0);
+            let _ = written.map(|()| file.persist(place));
+        }
+    }
+
+    /// `$XDG_CACHE_HOME/provision/digests/HASH-OF-THE-PATH`.
+    fn place(path: &Path, kind: Kind) -> Option<PathBuf> {
+        let path = fs::canonicalize(path).ok()?;
+        let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache.filter(|cache| cache.is_absolute()).or_else(home)?;
+        let mut name = Sha256::new();
+        name.update(path.as_os_str().as_encoded_bytes());
+        name.update(match kind {
+            Kind::Sha256 => [0, 1],
+            Kind::Sha512 => [0, 2],
+        });
+        Some(cache.join("provision/digests").join(&hex(&name.finalize())[..32]))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_stamp_is_of_large_settled_files_and_changes_with_them() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("archive.tgz");
+            fs::write(&path, vec![1; 1 << 20]).unwrap();
+            let later = SystemTime::now() + Duration::from_secs(60);
+            assert_eq!(Stamp::of(&path), None, "it may change again unseen");
+            let first = Stamp::at(&path, later).unwrap();
+            assert_eq!(Stamp::at(&path, later).unwrap(), first);
+            // The same size and the same time, set back by hand: the inode's own time tells.
+            let times = fs::metadata(&path).unwrap().modified().unwrap();
+            fs::write(&path, vec![2; 1 << 20]).unwrap();
+            fs::File::options().append(true).open(&path).unwrap().set_modified(times).unwrap();
+            assert_ne!(Stamp::at(&path, later).unwrap(), first);
+            fs::write(&path, "small").unwrap();
+            assert_eq!(Stamp::at(&path, later), None);
+        }
+    }
 }
 
 fn feed(file: &mut File, mut update: impl FnMut(&[u8])) -> io::Result<()> {

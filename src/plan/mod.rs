@@ -85,6 +85,11 @@ pub enum Because {
         /// Why it does not serve.
         why: String,
     },
+    /// Only the leading master can say whether it serves, and that one's host does not answer.
+    LeaderSilent {
+        /// Who seems to lead.
+        leader: HostName,
+    },
     /// The probe of one of its resources gave no usable answer.
     CouldNotLook {
         /// Which.
@@ -170,6 +175,13 @@ pub fn plan(inventory: &Inventory, desired: &Desired, observed: &Observed, scope
         let quiet = prepare.hosts.is_empty() && rolls.is_empty() && roll.is_empty();
         if let (Some(health), true, true) = (&health, quiet, plan.blocked.is_empty()) {
             plan.blocked.extend(sick_but_right(*task, health, scope, observed));
+        }
+        // A gate that nobody could open would fail whoever waits for it.
+        if let Some(judge) = task.card().check.and_then(|it| it.silent_judge(inventory, &answers)) {
+            plan.blocked.extend(std::mem::take(&mut roll).into_keys().map(|host| {
+                let because = Because::LeaderSilent { leader: judge.clone() };
+                Blocked { host, task: *task, because }
+            }));
         }
         if !roll.is_empty() {
             let rollout = (task.card().rollout)(inventory);
@@ -406,6 +418,9 @@ impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Because::PeerSick { peer, why } => write!(f, "its peer {peer} is sick: {why}"),
+            Because::LeaderSilent { leader } => {
+                write!(f, "the leading master, on {leader} it seems, could not be asked about it")
+            }
             Because::CouldNotLook { resource, why } => write!(f, "{resource}: {why}"),
             Because::SickButRight { why } => {
                 write!(f, "rightly configured but does not serve: {why}; see its journal")

@@ -5,13 +5,14 @@
 # back to normal in every child.
 trap : PIPE
 
-# STATE RUNTIME RUN BY FROM: takes the lock, or says who has it.
+# STATE RUNTIME RUN BY FROM SINCE: takes the lock, or says who has it.
 p_lock() {
   p_dir=$1/runs/$3
   p_lockfile=$2/lock
   p_who="run=$3"
-  p_by="by=$4 from=$5 since=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  if [ "$(id -u)" != 0 ]; then
+  p_by="by=$4 from=$5 since=$6"
+  p_whoami
+  if [ "$p_uid" != 0 ]; then
     echo "error=changing this host needs root"
     return 1
   fi
@@ -25,7 +26,8 @@ p_lock() {
     echo "error=flock is not installed (package util-linux)"
     return 1
   fi
-  if ! p_said=$( (: >>"$p_lockfile") 2>&1); then
+  # Forks only to have the words; a regular command, for a shell ends when a special one cannot write.
+  if ! true 2>/dev/null >>"$p_lockfile" && ! p_said=$( (: >>"$p_lockfile") 2>&1); then
     echo "error=$p_said"
     return 1
   fi
@@ -85,6 +87,7 @@ p_run() {
     tail -c 65536 "$p_a.log"
   else
     p_r=74
+    echo "$p_dir cannot be written to, so nothing was begun; is its disk full?"
   fi 2>&1
   p_end "$1" "$p_r"
 }

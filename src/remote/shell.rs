@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
@@ -239,11 +239,13 @@ impl Opened {
         }
         // The facts come after the lock: with it in hand, an action without a status has ended.
         let facts = format!(
-            "p_lock {state} {} {} {} {} || p_stop=1; p_facts {state}",
+            "p_lock {state} {} {} {} {} {} || p_stop=1; p_facts {state}",
             word(&places.runtime)?,
             quote(claim.run)?,
             quote(&one_word(claim.by))?,
             quote(&one_word(claim.from))?,
+            // Our clock, not the host's: that would be one more fork there.
+            crate::ui::rfc3339(SystemTime::now()),
             state = word(&places.state)?,
         );
         let entered = self.0.enter(&[PRELUDE, CHANGE], &facts, script, limit).await?;
@@ -412,7 +414,10 @@ pub fn opening(become_root: Become) -> Result<Opening, Unreachable> {
             "if [ \"$(id -u)\" -ne 0 ]; then LC_ALL=C; export LC_ALL; exec sudo -k -S -p \"{prompt}\" -- /bin/sh -c \"echo; echo {ready}; exec /bin/sh -s\"; fi; "
         ),
     };
-    let command = format!("exec /bin/sh -c '{sudo}echo; echo {ready}; exec /bin/sh -s'");
+    let command = match become_root {
+        Become::Nobody => format!("echo; echo {ready}; exec /bin/sh -s"),
+        Become::Root => format!("exec /bin/sh -c '{sudo}echo; echo {ready}; exec /bin/sh -s'"),
+    };
     Ok(Opening { command, ready, prompt })
 }
 

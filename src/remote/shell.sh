@@ -26,6 +26,14 @@ p_ask() {
   p_end "$1" $?
 }
 
+# Sets p_uid to the effective user, without a fork where /proc tells.
+p_whoami() {
+  while read -r p_k p_r p_uid p_f; do
+    [ "$p_k" != Uid: ] || return 0
+  done </proc/self/status
+  p_uid=$(id -u)
+}
+
 # STATE: what is true of this host whatever is asked, and how the last action ended.
 p_facts() {
   p_state=$1
@@ -35,10 +43,15 @@ p_facts() {
   # name in parentheses the start is the 20th field. Source: proc_pid_stat(5).
   read -r p_stat </proc/1/stat
   set -- ${p_stat##*)}
-  printf 'boot=%s\ninit=%s\nuid=%s\n' "$p_boot" "${20}" "$(id -u)"
+  p_whoami
+  printf 'boot=%s\ninit=%s\nuid=%s\n' "$p_boot" "${20}" "$p_uid"
   [ -d "$p_state/runs" ] || return 0
-  # Only the newest run can have been cut short: whoever came later has had the lock.
-  p_run=$(ls -1t "$p_state/runs" 2>/dev/null | head -n 1)
+  # Only the newest run can have been cut short: whoever came later has had the lock. Of two made in
+  # the same second the later name is the newer.
+  p_run=
+  for p_f in "$p_state"/runs/*; do
+    if [ -z "$p_run" ] || ! [ "$p_state/runs/$p_run" -nt "$p_f" ]; then p_run=${p_f##*/}; fi
+  done
   p_a=
   for p_f in "$p_state/runs/$p_run"/a*.start; do p_a=$p_f; done
   [ -f "$p_a" ] || return 0

@@ -69,7 +69,7 @@ impl Directory {
     }
 }
 
-/// One `find` for every directory that is owned whole.
+/// What is in every directory that is owned whole, dot-files too; no fork.
 pub fn probe(all: &[&Directory]) -> Probe {
     let owned: Vec<&str> =
         all.iter().filter(|it| it.only.is_some()).map(|it| it.path.as_str()).collect();
@@ -79,7 +79,8 @@ pub fn probe(all: &[&Directory]) -> Probe {
     Probe::new(
         "strays",
         format!(
-            "find {} -mindepth 1 -maxdepth 1 -printf '%h|%f\\n' 2>/dev/null",
+            "for d in {}; do for f in \"$d\"/* \"$d\"/.[!.]* \"$d\"/..?*; do\n\
+             if [ -e \"$f\" ] || [ -L \"$f\" ]; then printf '%s|%s\\n' \"$d\" \"${{f##*/}}\"; fi\ndone; done",
             quote_all(owned)
         ),
     )

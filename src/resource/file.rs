@@ -1,4 +1,4 @@
-//! A regular file, and the one `stat`, `sha256sum` and `head` that serve every kind of a host.
+//! A regular file, and the one `stat`, `sha256sum` and reading of texts that serve every kind of a host.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -117,7 +117,8 @@ impl File {
     }
 }
 
-/// One `stat` for every path, one `sha256sum` for every file, one `head` for every small text.
+/// One `stat` for every path, one `sha256sum` for every file; small texts are read by the shell itself,
+/// laid out as `head -v` does.
 pub fn probe(resources: &[&Resource]) -> Probe {
     let mut paths: Vec<&str> = resources.iter().flat_map(|r| r.paths()).collect();
     paths.sort_unstable();
@@ -138,16 +139,53 @@ pub fn probe(resources: &[&Resource]) -> Probe {
         let words = quote_all(paths);
         probe.section(
             "stat",
-            format!("stat -c '%F|%U:%G|%a|%s|%Z|%n|%N' -- {words} 2>/dev/null"),
+            // What it may not look at, it says on stderr, which is not the same as "not there". Kept
+            // until the end: stdout is buffered, and one line would land inside another.
+            format!(
+                "{{ e=$(stat -c '%F|%U:%G|%a|%s|%Z|%n|%N' -- {words} 2>&1 >&3); }} 3>&1; printf '%s\\n' \"$e\""
+            ),
         );
     }
     if !hashed.is_empty() {
-        probe.section("sha256", format!("sha256sum -- {} 2>/dev/null", quote_all(hashed)));
+        probe.section("sha256", of_files("sha256sum", &quote_all(hashed)));
     }
     if !texts.is_empty() {
-        probe.section("texts", format!("head -v -n 20 -- {} 2>/dev/null", quote_all(texts)));
+        probe.section(
+            "texts",
+            format!(
+                "s=; for f in {}; do if [ -f \"$f\" ] && [ -r \"$f\" ]; then printf '%s==> %s <==\\n' \"$s\" \"$f\"; n=0\n\
+                 while [ $n -lt {TEXT_LINES} ] && {{ IFS= read -r l || [ -n \"$l\" ]; }}; do printf '%s\\n' \"$l\"; n=$((n + 1)); done < \"$f\"\n\
+                 s='\n'; fi; done",
+                quote_all(texts)
+            ),
+        );
     }
     probe
+}
+
+/// Stamps have two lines; what is longer is none of ours.
+const TEXT_LINES: usize = 20;
+
+/// One command for those of the paths that are regular files: of a pipe planted there it would wait
+/// for ever. No fork but the command's own.
+fn of_files(command: &str, paths: &str) -> String {
+    format!(
+        "set --; for f in {paths}; do [ ! -f \"$f\" ] || set -- \"$@\" \"$f\"; done\n\
+         [ $# = 0 ] || {command} -- \"$@\" 2>/dev/null"
+    )
+}
+
+/// What is said of things that may not be looked at.
+pub const NOT_ALLOWED: &str = "the login user may not look at it; set `become: true`";
+
+/// Whether the login user may not look at a path.
+pub fn is_hidden(path: &str, sections: &Sections) -> bool {
+    let hidden = |line: &str| {
+        line.starts_with("stat: ")
+            && line.ends_with(": Permission denied")
+            && line.contains(&format!("'{path}'"))
+    };
+    sections.get("stat").is_some_and(|text| text.lines().any(hidden))
 }
 
 /// Facts of one file.
@@ -164,6 +202,8 @@ pub fn read(file: &File, sections: &Sections) -> Look {
     }
     if let Some(digest) = digests(sections).get(file.path.as_str()) {
         facts.insert("sha256", (*digest).to_owned());
+    } else if matches!(file.content, Content::Text(_)) && facts["type"] == "regular file" {
+        return Look::Failed(NOT_ALLOWED.to_owned());
     }
     Look::Facts(facts)
 }

@@ -111,6 +111,9 @@ pub fn probe(resources: &[&Resource]) -> Probe {
 
 /// What the answer to [`probe`] says of one resource.
 pub fn read(resource: &Resource, sections: &Sections) -> Look {
+    if resource.paths().iter().any(|path| file::is_hidden(path, sections)) {
+        return Look::Failed(file::NOT_ALLOWED.to_owned());
+    }
     match resource {
         Resource::Packages(it) => package::read(it, sections),
         Resource::File(it) => file::read(it, sections),

@@ -45,7 +45,10 @@ impl Unpacked {
              unpack {archive} \"$d\" {}\n\
              chmod 755 \"$home\"\n\
              printf '%s\\n' {} > \"$home/.provision\"\n\
-             if [ -e {directory} ]; then mv -T {directory} \"$d/old\"; fi\n\
+             if [ -e {directory} ]; then\n\
+             if [ -d {directory}/{KEPT} ]; then rm -rf \"$home\"/{KEPT}; cp -a {directory}/{KEPT} \"$home\"; fi\n\
+             mv -T {directory} \"$d/old\"\n\
+             fi\n\
              sync -f \"$home\"\n\
              mv -fT \"$home\" {directory}",
             UNPACK,
@@ -58,6 +61,10 @@ impl Unpacked {
 }
 
 
+
+/// What stays when a directory is unpacked again: other resources keep files in it, which were right
+/// when they were looked at.
+const KEPT: &str = "conf";
 
 /// `unpack ARCHIVE DIRECTORY HOLDS` sets `$home`. Names that lead out of the directory are refused
 /// before anything is unpacked; nothing keeps an owner or a set-id bit of the archive's maker.

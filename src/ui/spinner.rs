@@ -49,9 +49,9 @@ impl<T: Write + Send + Debug> Paper for T {}
 /// Which characters the terminal's locale has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Letters {
-    /// Letters of the first hour.
+    /// ASCII alone.
     Ascii,
-    /// UTF-8.
+    /// All of Unicode, as UTF-8.
     Unicode,
 }
 

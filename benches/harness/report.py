@@ -1,0 +1,142 @@
+"""Writes measured figures between the marks of docs/benchmarks.md.
+
+    report.py DOCUMENT CRITERION_DIRECTORY
+"""
+
+import json
+import pathlib
+import re
+import statistics
+import sys
+
+import measure
+import twin
+
+PEERS = ["provision cold", "provision warm", "pyinfra", "ansible cold", "ansible warm"]
+
+
+def main():
+    document, criterion = map(pathlib.Path, sys.argv[1:3])
+    text = document.read_text()
+    for part, write in [("converge", converge), ("scale", scale)]:
+        path = twin.WORK / f"{part}.json"
+        if path.exists():
+            text = put(text, part, write(json.loads(path.read_text())))
+    if criterion.is_dir():
+        text = put(text, "core", core(criterion))
+    document.write_text(text)
+
+
+def put(text, part, body):
+    """Replaces what stands between a part's marks."""
+    begin, end = f"<!-- {part} -->\n", f"<!-- /{part} -->"
+    head, rest = text.split(begin)
+    return head + begin + body + end + rest.split(end, 1)[1]
+
+
+def converge(results):
+    about, rounds, counts = results["about"], results["rounds"], results["counts"]
+    floor = middle(rounds["floor"], "wall")
+    ours = {kind: middle(rounds[f"provision {kind}"], "wall") for kind in ("cold", "warm")}
+    lines = [f"Machine: {about['machine']}.  ",
+             f"Versions: {', '.join(about['versions'])}. {about['agents']} agents.", "",
+             "| | wall s, median (min–max) | × floor | × `provision` | processor s here | on the hosts | "
+             "together × floor | peak MiB | forks per host | round trips |",
+             "|---|---|---|---|---|---|---|---|---|---|",
+             row("floor: `ssh HOST true`", rounds["floor"], floor, None, rounds, counts.get("floor"))]
+    for name in PEERS:
+        if rounds.get(name):
+            against = ours["warm" if name.endswith("warm") else "cold"]
+            lines.append(row(name.replace("provision", "**provision**"), rounds[name], floor, against,
+                             rounds, counts.get(name)))
+    masters = rounds["masters"]
+    lines += ["", f"{masters['count']} ssh masters that `provision` leaves for the next run: "
+              f"{masters['mib']:.0f} MiB together (proportional share).", "",
+              "Goals: " + "; ".join([
+                  goal("cold", ours["cold"] / floor, 1.3),
+                  goal("warm", ours["warm"] / floor, 0.4),
+                  goal("pyinfra ÷ provision", middle(rounds["pyinfra"], "wall") / ours["cold"], 3, "at least")
+              ]) + ".", "", "The same with a cheap key exchange (curve25519), where the floor is lowest:", "",
+              "| | wall s, median (min–max) | × floor | processor s here | on the hosts | together × floor |",
+              "|---|---|---|---|---|---|"]
+    cheap = results["cheap"]
+    for name in ["floor", "provision cold", "provision warm"]:
+        runs = cheap[name]
+        lines.append(f"| {name} | {walls(runs)} | {middle(runs, 'wall') / middle(cheap['floor'], 'wall'):.2f} | "
+                     f"{middle(runs, 'here'):.2f} | {middle(runs, 'hosts'):.2f} | "
+                     f"{both(runs) / both(cheap['floor']):.2f} |")
+    if results["first"]:
+        lines += ["", "First run on four fresh hosts, once; `provision`'s includes waiting until the agents serve, "
+                  "the peers' does not:", "", "| | wall s | processor s here | on the hosts |", "|---|---|---|---|"]
+        for tool, cost in results["first"].items():
+            lines.append(f"| {tool} | {cost['wall']:.1f} | {cost['here']:.1f} | {cost['hosts']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def row(title, runs, floor, against, rounds, counts):
+    wall = middle(runs, "wall")
+    return (f"| {title} | {walls(runs)} | {wall / floor:.2f} | {f'{wall / against:.1f}' if against else ''} | "
+            f"{middle(runs, 'here'):.2f} | {middle(runs, 'hosts'):.2f} | {both(runs) / both(rounds['floor']):.2f} | "
+            f"{middle(runs, 'peak_mib'):.0f} | {counts['forks']:.0f} | {counts['trips']:.1f} |")
+
+
+def walls(runs):
+    return measure.spread([run["wall"] for run in runs])
+
+
+def both(runs):
+    """Processor seconds here and on the hosts."""
+    return middle(runs, "here") + middle(runs, "hosts")
+
+
+def middle(runs, field):
+    return statistics.median(run[field] for run in runs)
+
+
+def goal(name, ratio, bound, kind="at most"):
+    met = ratio <= bound if kind == "at most" else ratio >= bound
+    return f"{name} {ratio:.2f}, {kind} {bound}: {'met' if met else 'missed'}"
+
+
+def scale(results):
+    floor = results["floor"]
+    good = results["hosts"] - results["bad"]
+    lines = [f"Machine: {results['machine']}. {results['hosts']} hosts, of which {results['bad']} are dead or "
+             "silent in the second pair.", "",
+             "| | wall s | × floor | last host connected after s | processor s here | on the host | "
+             "our peak MiB | masters | their MiB | connected | unreachable |",
+             "|---|---|---|---|---|---|---|---|---|---|---|",
+             f"| floor: {good} × `ssh HOST true`, 8 at once | {floor['wall']:.1f} | 1.00 | | {floor['here']:.1f} | "
+             f"{floor['hosts']:.1f} | | | | {good} | |"]
+    for name in ["healthy cold", "healthy warm", "with bad cold", "with bad warm"]:
+        one = results[name]
+        lines.append(f"| plan, {name} | {one['wall']:.1f} | {one['wall'] / floor['wall']:.2f} | "
+                     f"{one['last_connected']:.1f} | {one['here']:.1f} | {one['hosts']:.1f} | {one['peak_mib']:.0f} | "
+                     f"{one['masters']} | {one['masters_mib']:.0f} | {one['connected']} | {one['unreachable']} |")
+    return "\n".join(lines) + "\n"
+
+
+def core(criterion):
+    """Medians of criterion, and how they grow."""
+    sizes = ["10", "100", "1000", "10000"]
+    lines = ["| | " + " | ".join(f"{int(size):,} hosts" for size in sizes) + " | µs per host, 1,000 → 10,000 |",
+             "|---|" + "---|" * (len(sizes) + 1)]
+    for group in sorted(path for path in criterion.iterdir() if path.name != "report"):
+        medians = {}
+        for size in sizes:
+            path = group / size / "new/estimates.json"
+            if path.exists():
+                medians[size] = json.loads(path.read_text())["median"]["point_estimate"] / 1e9
+        if len(medians) == len(sizes):
+            cells = " | ".join(duration(medians[size]) for size in sizes)
+            lines.append(f"| {re.sub('_', ' ', group.name)} | {cells} | "
+                         f"{medians['1000'] * 1e3:.0f} → {medians['10000'] * 1e2:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def duration(seconds):
+    return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+if __name__ == "__main__":
+    main()

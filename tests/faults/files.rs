@@ -1,0 +1,204 @@
+//! C: files and disks. A managed file is the old one or the new one, whole; what was somebody else's is
+//! refused or kept.
+
+use super::twin::{Host, Ran};
+
+const TASKS: &str = "base,spark";
+const DEFAULTS: &str = "/opt/spark/conf/spark-defaults.conf";
+
+fn apply(host: &Host, more: &[&str]) -> Ran {
+    host.run("apply", &[&["-y", "-t", TASKS], more].concat())
+}
+
+/// An apply with another setting than the last one.
+fn changed(host: &Host) -> Ran {
+    apply(host, &["-e", "spark.defaults.spark.cores.max=1"])
+}
+
+#[test]
+fn fault_40_a_disk_too_small_is_said_before_and_a_full_one_keeps_the_old_file() {
+    let host = Host::start_with(&["--tmpfs", "/opt:size=1m,mode=755"]);
+    let before = host.tree();
+    apply(&host, &[]).said(1, &["h1", "disk-full", "/opt needs 700 MiB free, 1 MiB are", "nothing was changed"]);
+    assert_eq!(host.tree(), before);
+
+    let host = Host::start_with(&["--tmpfs", "/var/lib/provision:size=1m,mode=700"]);
+    host.sh("head -c 900000 /dev/zero >/var/lib/provision/filler");
+    apply(&host, &[]).said(3, &["FAILED h1", "No space left on device"]);
+    host.sh("! find /var/lib/provision/cache -name '*spark.tgz*' | grep .; rm /var/lib/provision/filler");
+    host.converges(TASKS);
+    // And with something to lose.
+    host.sh("head -c 1100000 /dev/zero >/var/lib/provision/filler || :");
+    let old = host.managed();
+    let ran = changed(&host);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert!(ran.all().contains("is its disk full?"), "{ran:?}");
+    assert_eq!(host.managed(), old, "a file changed that could not be kept");
+    host.sh("rm /var/lib/provision/filler");
+    changed(&host).said(0, &[]);
+    host.converges(TASKS);
+}
+
+#[test]
+fn fault_41_a_disk_full_for_apt_is_its_message_and_dpkg_is_finished_next_time() {
+    let host = Host::start_with(&["--tmpfs", "/var/cache/apt:size=64k"]);
+    host.sh("dpkg --purge --force-depends curl");
+    apply(&host, &[]).said(3, &["FAILED h1: packages base", "No space left on device"]);
+    host.sh("rm -rf /var/cache/apt/*; printf 'Dir::Cache \"/root/apt\";\\n' >/etc/apt/apt.conf.d/99-cache; mkdir -p /root/apt/archives/partial");
+    // What an installation that was cut short looks like.
+    host.sh("dpkg --unpack /root/mesos.deb; dpkg-query -Wf '${db:Status-Status}' mesos | grep -qx unpacked");
+    host.converges(TASKS);
+    assert_eq!(host.sh("dpkg-query -Wf '${db:Status-Status}' mesos"), "installed");
+}
+
+#[test]
+fn fault_42_no_inodes_is_said_to_be_that() {
+    let host = Host::start_with(&["--tmpfs", "/var/lib/provision:size=50m,nr_inodes=12,mode=700"]);
+    let before = host.tree();
+    apply(&host, &[]).said(1, &["h1", "inodes", "nothing was changed"]);
+    assert_eq!(host.tree(), before);
+}
+
+#[test]
+fn fault_44_a_local_edit_is_shown_and_kept() {
+    let host = Host::start();
+    host.applied(TASKS);
+    host.sh(&format!("echo 'spark.mine yes' >>{DEFAULTS}; touch -d '2 days ago' {DEFAULTS}"));
+    let plan = host.run("plan", &["-t", TASKS, "--detailed-exitcode"]);
+    plan.said(2, &["spark-defaults.conf: content differs"]);
+    host.converges(TASKS);
+    assert!(!host.sh(&format!("cat {DEFAULTS}")).contains("spark.mine"));
+    let kept = host.sh("find /var/lib/provision/backup -name spark-defaults.conf -exec cat {} +");
+    assert!(kept.contains("spark.mine yes"), "{kept}");
+    // Nothing is kept beside the file, where a daemon might take it for one of its own.
+    assert_eq!(host.sh("ls -A /opt/spark/conf").lines().count(), 2);
+}
+
+#[test]
+fn fault_45_a_symbolic_link_is_refused_and_its_target_untouched() {
+    let host = Host::start();
+    host.applied(TASKS);
+    let target = host.sh("sha256sum /etc/passwd");
+    host.sh(&format!("ln -sf /etc/passwd {DEFAULTS}"));
+    changed(&host).said(3, &["is a symbolic link to /etc/passwd", "remove it"]);
+    assert_eq!(host.sh("sha256sum /etc/passwd"), target);
+    host.sh(&format!("rm {DEFAULTS}"));
+    host.converges(TASKS);
+}
+
+#[test]
+fn fault_46_nothing_is_ever_made_where_others_may_plant_things() {
+    // With nothing writable there, nothing can be made there.
+    let host = Host::start_with(&["--tmpfs", "/tmp:ro", "--tmpfs", "/var/tmp:ro", "--tmpfs", "/dev/shm:ro"]);
+    host.applied(TASKS);
+    changed(&host).said(0, &[]);
+    host.converges(TASKS);
+    // A link planted at the name of a temporary is not followed.
+    host.sh("for n in 1 2 3; do ln -s /etc/passwd /opt/spark/conf/.provision.$n; done; sha256sum /etc/passwd >/root/sum");
+    changed(&host).said(0, &[]);
+    host.sh("sha256sum -c /root/sum; rm /opt/spark/conf/.provision.?");
+    host.converges(TASKS);
+}
+
+#[test]
+fn fault_47_a_directory_that_anybody_may_write_to_is_a_gap() {
+    let host = Host::start();
+    host.applied(TASKS);
+    host.sh("chmod 777 /opt/spark/conf/.");
+    host.run("plan", &["-t", TASKS, "--detailed-exitcode"]).said(2, &["/conf: mode: 777 → 755"]);
+    host.converges(TASKS);
+    assert_eq!(host.sh("stat -c %a /opt/spark/conf/.").trim(), "755");
+    // Ours are never so.
+    assert_eq!(host.sh("find /var/lib/provision /run/provision -perm /022 ! -type l"), "");
+}
+
+#[test]
+fn fault_48_a_directory_or_a_pipe_in_a_files_place_is_named() {
+    let host = Host::start();
+    host.applied(TASKS);
+    for make in ["mkdir", "mkfifo"] {
+        host.sh(&format!("rm {DEFAULTS}; {make} {DEFAULTS}"));
+        changed(&host).said(3, &["spark-defaults.conf exists and is not a regular file; move it away"]);
+        host.sh(&format!("rm -r {DEFAULTS}"));
+        host.converges(TASKS);
+    }
+}
+
+#[test]
+fn fault_49_an_immutable_file_and_a_read_only_mount_are_named() {
+    let host = Host::start_with(&["--cap-add", "LINUX_IMMUTABLE"]);
+    host.applied(TASKS);
+    let old = host.managed();
+    if host.try_sh(&format!("chattr +i $(readlink -f {DEFAULTS})"), "").code == 0 {
+        changed(&host).said(3, &["immutable", "chattr -i"]);
+        assert_eq!(host.managed(), old);
+        host.sh(&format!("chattr -i $(readlink -f {DEFAULTS})"));
+    }
+    host.converges(TASKS);
+    let host = Host::start_with(&["--tmpfs", "/opt:ro,size=2g"]);
+    apply(&host, &[]).said(3, &["FAILED h1", "Read-only file system"]);
+}
+
+#[test]
+fn fault_50_modes_do_not_depend_on_anybodys_umask() {
+    let listing = |umask: &str| {
+        let host = Host::start();
+        host.sh(&format!(
+            "for f in /home/ops/.bashrc /root/.bashrc /etc/profile /home/ops/.profile; do \
+             {{ echo 'umask {umask}'; cat $f 2>/dev/null; }} >/root/f; cat /root/f >$f; done; \
+             printf 'session optional pam_umask.so umask={umask}\\n' >>/etc/pam.d/common-session; \
+             printf 'Defaults umask=0{umask}, umask_override\\n' >/etc/sudoers.d/10-umask; chmod 440 /etc/sudoers.d/10-umask; visudo -cq"
+        ));
+        host.applied(TASKS);
+        host.is_converged(TASKS);
+        let modes = "find /opt /var/lib/provision /etc/spark* -printf '%P %m %y\\n' 2>/dev/null";
+        let modes = host.sh(&format!("{modes} | grep -v -e ^runs/ -e ^cache/ -e ^spark-3.5.1-[0-9a-f]* | sort"));
+        let own = host.sh("find /var/lib/provision /run/provision -type d -printf '%m\\n' | sort -u; stat -c %a /opt/spark/conf/*");
+        (modes, own)
+    };
+    let (all, none) = (listing("000"), listing("077"));
+    assert_eq!(all, none);
+    assert!(!all.1.contains("777"), "{all:?}");
+}
+
+#[test]
+fn fault_51_tmp_need_not_be_executable() {
+    let host = Host::start_with(&["--tmpfs", "/tmp:noexec", "--tmpfs", "/var/tmp:noexec"]);
+    host.applied(TASKS);
+    host.is_converged(TASKS);
+}
+
+#[test]
+fn fault_53_garbage_in_our_own_state_on_a_host_is_no_answer() {
+    let host = Host::start();
+    host.applied(TASKS);
+    let old = host.managed();
+    host.sh(
+        "r=/var/lib/provision/runs/zz-garbage; mkdir -p $r; head -c 300 /dev/urandom >$r/a0001.start; \
+         printf '\\n\\033]0;x\\007$(touch /pwned)\\n' >$r/a0002.start; head -c 50 /dev/urandom >$r/a0001.rc; \
+         head -c 100 /dev/urandom >/run/provision/lock; mkdir -p /var/lib/provision/stamps; \
+         head -c 100 /dev/urandom >/var/lib/provision/stamps/zookeeper",
+    );
+    let ran = host.run("apply", &["-y", "-t", TASKS]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.all().contains('\x1b'), "{ran:?}");
+    host.sh("! test -e /pwned; test -d /var/lib/provision/runs/zz-garbage");
+    assert_eq!(host.managed(), old);
+    // On this machine there is no state that could be truncated, garbage or of another cluster.
+    assert_eq!(host.run("plan", &["-t", TASKS]).code, 0);
+}
+
+#[test]
+fn fault_54_a_marker_that_is_gone_or_edited_is_compared_again() {
+    let host = Host::start();
+    host.applied(TASKS);
+    let old = host.managed();
+    for spoil in ["rm", "sed -i s/^./x/"] {
+        host.sh(&format!("{spoil} /opt/spark/.provision"));
+        host.run("plan", &["-t", TASKS, "--detailed-exitcode"]).said(2, &["/opt/spark-3.5.1-"]);
+        host.converges(TASKS);
+        assert_eq!(host.managed(), old);
+    }
+    host.sh("rm -rf /var/lib/provision");
+    host.is_converged(TASKS);
+}
