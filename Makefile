@@ -3,6 +3,9 @@
 
 CACHE ?= .cache
 
+# Tests in containers are named lab_*, faults and sweep; everything else needs none.
+FAST := $(filter-out lab_% faults sweep,$(basename $(notdir $(wildcard tests/*.rs))))
+
 .PHONY: help demo demo-down test fast lab lint fmt bench sweep engine
 
 help: ## This list
@@ -17,11 +20,12 @@ demo-down: ## Remove what `make demo` made
 test: fast lab ## Every test, the lab suite included
 
 fast: ## Tests that need no container
-	cargo test --lib --bins --tests -- --skip lab_ --skip fault_ --skip sweep_
+	cargo test --lib --bins $(addprefix --test ,$(FAST))
 	cargo test --manifest-path tests/standin/Cargo.toml
 
 lab: engine ## Tests in containers: the whole main job
 	cargo test --test lab_host --test lab_main -- --nocapture
+	cargo test --test faults
 
 lint: ## Format, clippy, documentation, shell scripts
 	cargo fmt --check
@@ -35,3 +39,6 @@ fmt: ## Format
 
 engine:
 	sh tests/assets/engine.sh
+
+bench: ## Figures beside pyinfra, Ansible and plain ssh; writes docs/benchmarks.md
+	sh benches/run.sh

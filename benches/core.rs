@@ -25,7 +25,9 @@ fn reading(c: &mut Criterion) {
     for hosts in SIZES {
         let text = inventory_text(hosts);
         group.throughput(Throughput::Elements(hosts as u64));
-        group.bench_function(BenchmarkId::from_parameter(hosts), |b| b.iter(|| load(black_box(&text))));
+        group.bench_function(BenchmarkId::from_parameter(hosts), |b| {
+            b.iter(|| load(black_box(&text)))
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 //! order; gates between waves. Emits events and decides nothing but who goes next in a quorum.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::drain::drain;
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
 use crate::health::{self, Check, Health, Member, Replies};
 use crate::inventory::{HostName, Inventory};
@@ -44,7 +45,11 @@ pub struct Run<Hosts> {
 
 /// Whether somebody asked to stop: running actions are finished, nothing new is begun.
 #[derive(Debug, Default)]
-pub struct Stop(AtomicU8);
+pub struct Stop {
+    asked: AtomicU8,
+    /// Actions that run now, as `host: resource`.
+    running: std::sync::Mutex<BTreeSet<String>>,
+}
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -54,6 +59,8 @@ struct Progress {
     started: BTreeMap<HostName, Vec<(Task, resource::ResourceId)>>,
     /// Services that cannot run here: no gate waits for them.
     not_run: BTreeSet<(HostName, Task)>,
+    /// Agents that are to be emptied before they get a new id.
+    to_drain: BTreeSet<HostName>,
     /// Set once a stage went past its budget.
     halted: Option<String>,
 }
@@ -66,12 +73,21 @@ const ASK_LIMIT: Duration = Duration::from_secs(20);
 impl Stop {
     /// Asks to stop.
     pub fn ask(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Actions that run now, as `host: resource`: what is still to end.
+    pub fn running(&self) -> Vec<String> {
+        self.actions().iter().cloned().collect()
+    }
+
+    fn actions(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anybody asked.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.asked.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -100,6 +116,8 @@ impl<Hosts: Change> Run<Hosts> {
 
     /// Does all of it.
     pub async fn apply(self: &Arc<Self>, plan: &Plan) {
+        let drains = plan.hits.iter().filter(|(_, hit)| hit.drains());
+        self.state.lock().await.to_drain = drains.map(|(host, _)| host.clone()).collect();
         for blocked in &plan.blocked {
             self.sink.emit(Event::Blocked {
                 host: blocked.host.clone(),
@@ -295,7 +313,10 @@ impl<Hosts: Change> Run<Hosts> {
                     why: action.why(),
                 });
                 let started = Instant::now();
+                let name = format!("{host}: {}", action.resource);
+                self.stop.actions().insert(name.clone());
                 let (outcome, output) = self.action(host, action).await;
+                self.stop.actions().remove(&name);
                 let seconds = started.elapsed().as_secs_f64();
                 self.ended(host, action, outcome.clone(), seconds);
                 if action.task == Task::Smoke {
@@ -386,6 +407,12 @@ impl<Hosts: Change> Run<Hosts> {
                 return (Outcome::Failed { status: NO_ROOM, reason: why }, String::new());
             }
         }
+        if action.task == Task::Agents && resource.as_service().is_some_and(|it| it.disturbs(&gaps)) {
+            let due = self.state.lock().await.to_drain.remove(host);
+            if due && let Err(reason) = drain(self, host).await {
+                return (Outcome::Failed { status: 0, reason }, String::new());
+            }
+        }
         let name = format!("{}/{}", action.task, action.resource);
         let mut output = String::new();
         for step in resource.fix(&gaps) {
@@ -395,7 +422,7 @@ impl<Hosts: Change> Run<Hosts> {
             };
             match ended {
                 Err(why) => {
-                    let why = format!("{why}; it may still run there, and the next apply goes on from what it finds");
+                    let why = format!("{why}; the next apply goes on from what it finds");
                     return (Outcome::Lost(why), output);
                 }
                 Ok(Ended { status: 0, output_tail, .. }) => {

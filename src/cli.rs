@@ -54,6 +54,10 @@ pub enum Command {
     Apply(commands::apply::Args),
     /// Show how the cluster is: ensemble, leader, agents, roles, images, versions
     Status(commands::status::Args),
+    /// List the applies of a cluster, or show one: who, when, the plan, the inventory
+    History(commands::history::Args),
+    /// Show what works under hosts' locks and, confirmed, end what hangs there
+    Unlock(commands::unlock::Args),
     /// Prove the cluster anew, whatever was proven before: a SparkPi on every agent
     Smoke(commands::smoke::Args),
     /// Print the journal of our units on a host

@@ -2,6 +2,7 @@
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod drain;
 pub mod event;
 pub mod health;
 pub mod inventory;
@@ -11,6 +12,7 @@ pub mod mesos;
 pub mod observe;
 pub mod plan;
 pub mod preflight;
+pub mod records;
 pub mod remote;
 pub mod report;
 pub mod resource;

@@ -27,6 +27,8 @@ async fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::History(args) => commands::history::run(args).await,
+        Command::Unlock(args) => commands::unlock::run(args).await,
         Command::Smoke(args) => commands::smoke::run(args).await,
         Command::Logs(args) => commands::logs::run(args).await,
         Command::Ssh(args) => commands::ssh::run(args).await,

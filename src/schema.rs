@@ -138,12 +138,14 @@ fn bytes() -> Value {
     text("^0*[1-9][0-9]*([bB]|[kKmMgGtT][bB])$")
 }
 
-fn list(items: Value) -> Value {
+fn list(items: impl Into<Value>) -> Value {
+    let items: Value = items.into();
     json!({ "type": "array", "items": items })
 }
 
 /// A map whose keys are the user's.
-fn map(values: Value) -> Value {
+fn map(values: impl Into<Value>) -> Value {
+    let values: Value = values.into();
     json!({
         "type": "object",
         "propertyNames": { "pattern": KEY },

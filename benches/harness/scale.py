@@ -43,14 +43,14 @@ def main():
     for number in range(options.hosts):
         at = f"{PREFIX}.{1 + number // 200}.{1 + number % 200}"
         if number < bad // 2:
-            reach = f", ssh: {{ host: 127.0.0.1, port: {silent.port} }}"
+            reach = f", ssh: {{ host: 127.1.0.{1 + number}, port: {silent.listen(f'127.1.0.{1 + number}')} }}"
         elif number < bad:
-            reach = ", ssh: { host: 127.0.0.1, port: 1 }"
+            reach = f", ssh: {{ host: 127.2.0.{1 + number}, port: 1 }}"
         else:
             reach = ""
         lines.append((f"h{number:04}", at, reach))
     known = twin.WORK / "scale_known_hosts"
-    known.write_text("".join(f"{at} {key}\n" for _, at, _ in lines) + f"127.0.0.1 {key}\n")
+    known.write_text("".join(f"{at} {key}\n" for _, at, _ in lines))
     results = {"machine": twin.machine()}
     env = {**os.environ, "XDG_RUNTIME_DIR": str(twin.WORK / "run"), "NO_COLOR": "1"}
 
@@ -132,17 +132,20 @@ mesos:
 
 
 class Silent:
-    """A port that takes connections and says nothing: as good as a black hole to ssh."""
+    """Ports that take connections and say nothing: as good as black holes to ssh. Each has an address
+    of its own, for one connection serves all hosts of one address."""
 
     def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self.socket.getsockname()[1]
         self.kept = []
-        threading.Thread(target=self.accept, daemon=True).start()
 
-    def accept(self):
+    def listen(self, at):
+        server = socket.create_server((at, 0), backlog=16)
+        threading.Thread(target=self.accept, args=(server,), daemon=True).start()
+        return server.getsockname()[1]
+
+    def accept(self, server):
         while True:
-            self.kept.append(self.socket.accept())
+            self.kept.append(server.accept())
 
 
 def arguments():

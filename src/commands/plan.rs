@@ -1,23 +1,27 @@
 //! `provision plan`: what would change and why. It holds the key that looks, and no other.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use crate::cli::{Limits, Reach, RunOutput, Source};
-use crate::commands::session::{recorder, run_id, sink, start};
+use crate::commands::saved::{save, write};
+use crate::commands::session::{Session, recorder, run_id, sink, start};
 use crate::event::{Event, Sink as _};
-use crate::inventory::{HostName, Inventory, Problem};
+use crate::health::{self, Check, MASTER_PORT, Question, leaders_agents};
+use crate::inventory::{Host, HostName, Inventory, Problem};
 use crate::observe;
+use crate::plan::hits::{self, Hit};
 use crate::plan::{Observed, Plan, plan, text};
 use crate::preflight;
 use crate::remote::Ask;
 use crate::remote::fleet::look;
 use crate::report::exit;
-use crate::script::Sections;
-use crate::tasks::Task;
+use crate::script::{Probe, Sections};
+use crate::tasks::{Task, World};
 use crate::ui::{Recorder, line};
 
 /// Arguments of `plan`.
@@ -34,10 +38,19 @@ pub struct Args {
     /// Exit with 2 when changes are pending
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    /// Save the plan, for `apply FILE` to do exactly that or refuse
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
+
+/// First answers by host, or why there is none.
+pub(crate) type Answers = BTreeMap<HostName, Result<Sections, String>>;
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
+    if args.out.is_some() && args.source.inventory == Path::new("-") {
+        anyhow::bail!("a saved plan names its inventory; write the inventory to a file");
+    }
     let mut session = match start(&args.source, Some(&args.reach)).await? {
         Ok(session) => session,
         Err(quit) => return Ok(quit.0),
@@ -72,6 +85,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         hold_back(&mut plan, &found);
         found
     };
+    plan.hits = running_work(&session, &fleet, &plan, &observed).await;
     if let Some(fleet) = Arc::into_inner(fleet) {
         fleet.close().await;
     }
@@ -79,7 +93,13 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         recorder.emit(Event::Problem { problem, host });
     }
     for (host, what) in &opened.interrupted {
-        line(std::io::stderr().lock(), &format!("{host}: interrupted earlier: {what}"));
+        let text = format!("{host}: interrupted earlier, or running now: {what}");
+        line(std::io::stderr().lock(), &text);
+    }
+    if let Some(path) = &args.out {
+        let saved =
+            save(&session, &plan, &observed, &scope, &args.source, &args.limits, &run);
+        write(path, &saved)?;
     }
     let code = if !plan.is_empty() && args.detailed_exitcode {
         exit::PENDING
@@ -92,6 +112,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         emit_end(&recorder, &plan, code);
     } else {
         line(std::io::stdout().lock(), text::plan(&plan).trim_end());
+        if let Some(path) = &args.out {
+            let text = format!("Saved. To do exactly this: provision apply {}", path.display());
+            line(std::io::stdout().lock(), &text);
+        }
     }
     Ok(code)
 }
@@ -127,6 +151,59 @@ fn emit_end(recorder: &Recorder, plan: &Plan, code: u8) {
         exit: code,
         seconds: recorder.seconds(),
     });
+}
+
+/// Whom a plan hits: asked of the leading master, and only when an agent in service is restarted.
+pub(crate) async fn running_work<Hosts: Ask>(
+    session: &Session,
+    hosts: &Arc<Hosts>,
+    plan: &Plan,
+    observed: &Observed,
+) -> BTreeMap<HostName, Hit> {
+    let restarts = hits::restarts(plan, &session.desired);
+    let inventory = &session.inventory;
+    let listed = leaders_agents(inventory, &observed.replies());
+    let (Some(listed), false) = (listed, restarts.is_empty()) else { return BTreeMap::new() };
+    let leader = Check::Masters.judge(inventory, &observed.replies()).leader;
+    let frameworks = match leader.as_ref().and_then(|leader| inventory.hosts.get(leader)) {
+        Some(leader) => frameworks(hosts, leader).await,
+        None => None,
+    };
+    let live = listed.iter().map(|(at, listed)| (at.clone(), listed.info.clone())).collect();
+    let world = World { inventory, templates: &session.templates, live: Some(&live) };
+    hits::hits(&world, &restarts, &listed, frameworks.as_ref())
+}
+
+async fn frameworks<Hosts: Ask>(hosts: &Arc<Hosts>, leader: &Host) -> Option<serde_json::Value> {
+    let at = std::net::SocketAddr::new(leader.address, MASTER_PORT);
+    let question = Question::Http(format!("http://{at}/frameworks"));
+    let questions = [question.clone()];
+    let limit = Duration::from_secs(30);
+    let sections = hosts.ask(&leader.name, &health::probe(&questions), limit).await.ok()?;
+    let reply = health::replies(&questions, &sections).remove(&question)?;
+    serde_json::from_str(&reply.body).ok()
+}
+
+/// Puts a probe to each host, all at once.
+pub(crate) async fn ask_all<Hosts: Ask>(
+    hosts: &Arc<Hosts>,
+    probes: BTreeMap<HostName, Probe>,
+) -> Answers {
+    let mut tasks = JoinSet::new();
+    for (host, probe) in probes {
+        let hosts = Arc::clone(hosts);
+        tasks.spawn(async move {
+            let answer = hosts.ask(&host, &probe, Duration::from_secs(60)).await;
+            (host, answer)
+        });
+    }
+    let mut answers = Answers::new();
+    while let Some(joined) = tasks.join_next().await {
+        if let Ok((host, answer)) = joined {
+            answers.insert(host, answer);
+        }
+    }
+    answers
 }
 
 /// Leaves undone what preflight says must wait, and only that.

@@ -20,7 +20,8 @@ use crate::lab;
 use crate::mesos::live::AgentInfo;
 use crate::observe;
 use crate::plan::{Observed, Scope};
-use crate::remote::fleet::{Opening, Secrets};
+use crate::remote::fleet::{Opening, Password, Secrets};
+use crate::remote::shell::Places;
 use crate::remote::ssh::{Options, UnknownKeys};
 use crate::report::exit;
 use crate::resource::Resource;
@@ -42,6 +43,8 @@ pub struct Session {
     pub templates: Templates,
     /// What should be true, as far as it can be said without asking anybody.
     pub desired: Desired,
+    /// The inventory's text, for problems that are found later.
+    pub text: Arc<str>,
 }
 
 /// Why a command ends early: what it said is said already.
@@ -53,13 +56,13 @@ pub async fn start(
     source: &Source,
     reach: Option<&Reach>,
 ) -> anyhow::Result<Result<Session, Quit>> {
-    let Opened { inventory, templates, .. } = match open(source, reach).await? {
+    let Opened { inventory, templates, text } = match open(source, reach).await? {
         Ok(opened) => opened,
         Err(quit) => return Ok(Err(quit)),
     };
     let world = World { inventory: &inventory, templates: &templates, live: None };
     match desire(&world) {
-        Ok(desired) => Ok(Ok(Session { inventory, templates, desired })),
+        Ok(desired) => Ok(Ok(Session { inventory, templates, desired, text })),
         Err(why) => Ok(Err(refuse(&why))),
     }
 }
@@ -197,11 +200,13 @@ impl Session {
         Ok(Opening {
             hosts,
             options,
-            password: password(reach)?,
+            password: password(reach)?.map(Password),
+            places: Places::default(),
             run: run.to_owned(),
             by: std::env::var("SUDO_USER")
                 .or_else(|_| std::env::var("USER"))
-                .unwrap_or_else(|_| "unknown".to_owned()),
+                .or_else(|_| std::env::var("LOGNAME"))
+                .unwrap_or_else(|_| "somebody".to_owned()),
             from: std::fs::read_to_string("/etc/hostname")
                 .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
         })

@@ -13,6 +13,8 @@ use crate::resource::{Gap, Look, Resource, ResourceId, diff};
 use crate::script::Sections;
 use crate::tasks::{Desired, Rollout, Task, When, Wish};
 
+pub mod hits;
+pub mod saved;
 pub mod text;
 mod waves;
 
@@ -25,6 +27,9 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// Hosts that did not answer, with the reason. Never treated as absent, deleted or done.
     pub unreachable: BTreeMap<HostName, String>,
+    /// Agents in service that are restarted, and what ends with that; filled in by whoever has asked
+    /// the leading master.
+    pub hits: BTreeMap<HostName, hits::Hit>,
 }
 
 /// All of one task, or the preparation of all tasks.

@@ -36,6 +36,12 @@ pub fn plan(plan: &Plan) -> String {
             }
         }
     }
+    if !plan.hits.is_empty() {
+        let _ = writeln!(text, "Running work");
+    }
+    for (host, hit) in &plan.hits {
+        let _ = writeln!(text, "  {host}: {hit}");
+    }
     for blocked in &plan.blocked {
         let _ = writeln!(text, "  ! {}: {}: blocked: {}", blocked.host, blocked.task, blocked.because);
     }
@@ -101,6 +107,9 @@ pub fn gaps(resource: &ResourceId, gaps: &[Gap]) -> String {
     }
     let mut parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.dedup();
+    if parts.is_empty() && resource.kind == "service" {
+        return "not yet found healthy since its start".to_owned();
+    }
     parts.join(", ")
 }
 

@@ -36,10 +36,21 @@ p_lock() {
   if ! flock -n 9; then
     p_said=
     read -r p_said <"$p_lockfile"
+    p_pid=${p_said#* pid=}
+    if p_orphan "${p_pid%% *}"; then p_said="$p_said orphan=yes"; fi
     echo "locked=$p_said"
     return 1
   fi
   p_step -
+}
+
+# PID: whether nobody can speak to that shell any more. Its input is a pipe; with no writer left a
+# reader finds it at its end at once (`read -t 0`, which takes nothing, is bash's). What cannot be
+# told, such as of a socket, counts as spoken to.
+p_orphan() {
+  case $1 in '' | *[!0-9]*) return 1 ;; esac
+  [ -d "/proc/$1" ] || return 0
+  ( bash -c 'read -t 0' <"/proc/$1/fd/0" ) 2>/dev/null
 }
 
 # NAME: what the lock says that we do.
@@ -49,7 +60,14 @@ p_step() { printf '%s step=%s pid=%s %s\n' "$p_who" "$1" "$$" "$p_by" >"$p_lockf
 p_newrun() {
   mkdir -p "$p_dir" || return 1
   # Old ones go; their names are ours, without blanks.
-  ls -1t "${p_dir%/*}" | tail -n +31 | while read -r p_f; do rm -rf "${p_dir%/*}/$p_f"; done
+  p_prune "${p_dir%/*}" 31
+  # What those runs replaced; the directory is there once anything was.
+  [ ! -d "${p_dir%/runs/*}/backup" ] || p_prune "${p_dir%/runs/*}/backup" 20
+}
+
+# DIRECTORY NUMBER: of what is in it the newest stay, down to the one before that number.
+p_prune() {
+  ls -1t "$1" | tail -n "+$2" | while read -r p_f; do rm -rf "${1:?}/$p_f"; done
 }
 
 # MARK NUMBER NAME SCRIPT

@@ -1,14 +1,19 @@
 //! All hosts of a run at once: connecting, taking keys, and the two keys themselves.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::shell::{Changer, Claim, Ended, Looker, NotEntered, Places, Upload};
+use super::holder::Holder;
+use super::shell::{
+    self, Changer, Claim, Ended, Entered, Looker, Lost, NotEntered, Past, Places, Reply, Upload,
+};
 use super::ssh::{Options, connect};
 use super::{Ask, Change};
 use crate::event::{Event, Sink};
@@ -17,10 +22,10 @@ use crate::script::{Fix, Probe, Push, Sections};
 
 /// Shells on hosts, each used by one request at a time.
 #[derive(Debug)]
-pub struct Fleet<Key> {
-    hosts: BTreeMap<HostName, Mutex<Key>>,
+pub struct Fleet<K> {
+    hosts: BTreeMap<HostName, Mutex<Seat<K>>>,
+    opening: Opening,
     nonce: String,
-    run: String,
     secrets: Secrets,
     pushes: Semaphore,
 }
@@ -37,26 +42,75 @@ pub struct Opening {
     /// What holds for all connections.
     pub options: Options,
     /// sudo's password.
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// Id of the run.
     pub run: String,
     /// Who runs us, for the lock.
     pub by: String,
     /// From where, for the lock.
     pub from: String,
+    /// Where our state lives on hosts.
+    pub places: Places,
 }
+
+/// sudo's password. Printed nowhere.
+#[derive(Clone)]
+pub struct Password(pub String);
 
 /// What became of opening all hosts with one key.
 #[derive(Debug)]
-pub struct Opened<Key> {
+pub struct Opened<K> {
     /// The shells.
-    pub fleet: Fleet<Key>,
+    pub fleet: Fleet<K>,
     /// The first answer of each host, or why there is none.
     pub answers: BTreeMap<HostName, Result<Sections, String>>,
     /// Actions of earlier runs that never ended: host → what it was.
     pub interrupted: BTreeMap<HostName, String>,
     /// Hosts whose lock another run holds: host → who.
-    pub locked: BTreeMap<HostName, String>,
+    pub locked: BTreeMap<HostName, Holder>,
+}
+
+/// One of the two keys.
+pub trait Key: Sized + Send + 'static {
+    /// Takes it, with a first question.
+    fn take(
+        shell: shell::Opened,
+        opening: &Opening,
+        script: &str,
+    ) -> impl Future<Output = Result<(Self, Entered), NotEntered>> + Send;
+
+    /// Asks.
+    fn ask(
+        &mut self,
+        script: &str,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Reply, Lost>> + Send;
+
+    /// Whether its shell owes no answer.
+    fn is_usable(&self) -> bool;
+
+    /// How many actions it was given.
+    fn actions(&self) -> u32 {
+        0
+    }
+
+    /// Counts on from the actions of a lost shell.
+    fn count_on(&mut self, _actions: u32) {}
+
+    /// Ends its shell.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A host's shell, and which boot of the host it is on.
+#[derive(Debug)]
+struct Seat<K> {
+    /// None after it was lost for good.
+    key: Option<K>,
+    boot_id: String,
+    /// How many actions the shells before this one were given.
+    actions: u32,
+    /// What the host was like when it was last lost and found.
+    found: Found,
 }
 
 /// Local files are sent to so many hosts at once.
@@ -65,6 +119,11 @@ const PUSHES: usize = 4;
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// An action may download and build.
 const ACTION_LIMIT: Duration = Duration::from_secs(3600);
+/// How long a host that was lost is tried to be reached again: a wire that was plugged back in, not a
+/// machine that boots.
+const RECONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// How often that is tried, and how often our own action that runs on is looked after.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Opens all hosts with the key that looks.
 pub async fn look(
@@ -72,14 +131,7 @@ pub async fn look(
     probes: &BTreeMap<HostName, Probe>,
     sink: &Arc<dyn Sink>,
 ) -> Opened<Looker> {
-    let places = Places::default();
-    open(opening, probes, sink, Secrets::default(), move |shell, _claim, script| {
-        let places = places.clone();
-        Box::pin(async move {
-            shell.look(&places, &script, PROBE_LIMIT).await.map(|(key, entered)| (key, entered))
-        })
-    })
-    .await
+    open(opening, probes, sink, Secrets::default()).await
 }
 
 /// Opens all hosts with the key that changes: takes every host's lock.
@@ -89,69 +141,36 @@ pub async fn change(
     sink: &Arc<dyn Sink>,
     secrets: Secrets,
 ) -> Opened<Changer> {
-    let places = Places::default();
-    open(opening, probes, sink, secrets, move |shell, claim, script| {
-        let places = places.clone();
-        Box::pin(async move {
-            let claim = Claim { run: &claim.run, by: &claim.by, from: &claim.from };
-            shell.change(&places, claim, &script, PROBE_LIMIT).await
-        })
-    })
-    .await
+    open(opening, probes, sink, secrets).await
 }
 
-type Entering<Key> = std::pin::Pin<
-    Box<
-        dyn std::future::Future<Output = Result<(Key, super::shell::Entered), NotEntered>> + Send,
-    >,
->;
-
-async fn open<Key: Send + 'static>(
+async fn open<K: Key>(
     opening: &Opening,
     probes: &BTreeMap<HostName, Probe>,
     sink: &Arc<dyn Sink>,
     secrets: Secrets,
-    enter: impl Fn(super::shell::Opened, Opening, String) -> Entering<Key> + Clone + Send + 'static,
-) -> Opened<Key> {
+) -> Opened<K> {
     let nonce = super::wire::nonce().unwrap_or_else(|_| opening.run.clone());
+    let shared = Arc::new(opening.clone());
     let mut tasks = JoinSet::new();
     for (host, ssh) in &opening.hosts {
         let probe = probes.get(host).cloned().unwrap_or_default();
         let script = probe.script(&nonce);
-        let (host, ssh, opening) = (host.clone(), ssh.clone(), opening.clone());
-        let (sink, enter) = (Arc::clone(sink), enter.clone());
+        let (host, ssh, opening) = (host.clone(), ssh.clone(), Arc::clone(&shared));
+        let sink = Arc::clone(sink);
         tasks.spawn(async move {
-            let started = Instant::now();
-            let link = match connect(&ssh, &opening.options).await {
-                Ok(link) => link,
-                Err(unreachable) => return (host, Err(Closed::Unreachable(unreachable.sentence))),
-            };
-            let shell = match link.shell(opening.password.as_deref()).await {
-                Ok(shell) => shell,
-                Err(unreachable) => return (host, Err(Closed::Unreachable(unreachable.sentence))),
-            };
-            let seconds = started.elapsed().as_secs_f64();
-            sink.emit(Event::HostConnected { host: host.clone(), seconds });
-            let entered = enter(shell, opening, script).await;
-            let entered = match entered {
-                // Most of what is asked only root can see, and "not seen" must never pass for "absent".
-                Ok((_, facts)) if facts.uid != 0 => Err(Closed::Unreachable(
-                    "the login user is not root; set `ssh: { become: true }`, or log in as root"
-                        .to_owned(),
-                )),
-                Ok(entered) => Ok(entered),
-                Err(NotEntered::Locked(by)) => Err(Closed::Locked(by)),
-                Err(NotEntered::Refused(why)) => Err(Closed::Unreachable(why)),
-                Err(NotEntered::Lost(lost)) => Err(Closed::Unreachable(lost.to_string())),
-            };
+            let entered = enter::<K>(&ssh, &opening, &script, |seconds| {
+                sink.emit(Event::HostConnected { host: host.clone(), seconds });
+            });
+            let entered = entered.await;
             (host, entered)
         });
     }
     let mut opened = Opened {
         fleet: Fleet {
             hosts: BTreeMap::new(),
+            opening: opening.clone(),
             nonce: nonce.clone(),
-            run: opening.run.clone(),
             secrets,
             pushes: Semaphore::new(PUSHES),
         },
@@ -167,11 +186,14 @@ async fn open<Key: Send + 'static>(
                 let sections = Probe::sections(&nonce, &text)
                     .ok_or_else(|| "its answer was cut short".to_owned());
                 if let Some(last) = entered.last.filter(|last| last.status.is_none()) {
-                    let what = format!("{} of run {}", last.name, last.run);
+                    let log = last.log.display();
+                    let what = format!("{} of run {} (log there: {log})", last.name, last.run);
                     opened.interrupted.insert(host.clone(), what);
                 }
                 opened.answers.insert(host.clone(), sections);
-                opened.fleet.hosts.insert(host, Mutex::new(key));
+                let (boot_id, found) = (entered.boot_id, Found::AsBefore);
+                let seat = Seat { key: Some(key), boot_id, actions: 0, found };
+                opened.fleet.hosts.insert(host, Mutex::new(seat));
             }
             Err(Closed::Locked(by)) => {
                 opened.locked.insert(host, by);
@@ -187,81 +209,217 @@ async fn open<Key: Send + 'static>(
 
 enum Closed {
     Unreachable(String),
-    Locked(String),
+    Locked(Holder),
 }
 
-impl Fleet<Looker> {
-    /// Ends all shells.
-    pub async fn close(self) {
-        let mut tasks = JoinSet::new();
-        for (_, key) in self.hosts {
-            tasks.spawn(key.into_inner().close());
-        }
-        while tasks.join_next().await.is_some() {}
+async fn enter<K: Key>(
+    ssh: &Ssh,
+    opening: &Opening,
+    script: &str,
+    connected: impl FnOnce(f64) + Send,
+) -> Result<(K, Entered), Closed> {
+    let started = Instant::now();
+    let unreachable = |why: super::sentence::Unreachable| Closed::Unreachable(why.sentence);
+    let link = connect(ssh, &opening.options).await.map_err(unreachable)?;
+    let password = opening.password.as_ref().map(|password| password.0.as_str());
+    let shell = link.shell(password).await.map_err(unreachable)?;
+    connected(started.elapsed().as_secs_f64());
+    match K::take(shell, opening, script).await {
+        // Most of what is asked only root can see, and "not seen" must never pass for "absent".
+        Ok((_, facts)) if facts.uid != 0 => Err(Closed::Unreachable(
+            "the login user is not root; set `ssh: { become: true }`, or log in as root".to_owned(),
+        )),
+        Ok(entered) => Ok(entered),
+        Err(NotEntered::Locked(by)) => Err(Closed::Locked(Holder::parse(&by))),
+        Err(NotEntered::Refused(why)) => Err(Closed::Unreachable(why)),
+        Err(NotEntered::Lost(lost)) => Err(Closed::Unreachable(lost.to_string())),
     }
 }
 
-impl Fleet<Changer> {
-    /// Ends all shells, and with them the locks.
+/// What a host is like after it was lost and found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    AsBefore,
+    Rebooted,
+}
+
+impl<K: Key> Fleet<K> {
+    /// Ends all shells, and with them the locks that they hold.
     pub async fn close(self) {
         let mut tasks = JoinSet::new();
-        for (_, key) in self.hosts {
-            tasks.spawn(key.into_inner().close());
+        for key in self.hosts.into_values().filter_map(|seat| seat.into_inner().key) {
+            tasks.spawn(key.close());
         }
         while tasks.join_next().await.is_some() {}
     }
-}
 
-impl<Key> Fleet<Key> {
+    /// Whether a host was reached.
+    pub fn has(&self, host: &HostName) -> bool {
+        self.hosts.contains_key(host)
+    }
+
     fn sections(&self, stdout: &[u8]) -> Result<Sections, String> {
         Probe::sections(&self.nonce, &String::from_utf8_lossy(stdout))
             .ok_or_else(|| "its answer was cut short".to_owned())
     }
 
-    fn shell(&self, host: &HostName) -> Result<&Mutex<Key>, String> {
-        self.hosts.get(host).ok_or_else(|| format!("there is no connection to {host}"))
+    async fn seat(&self, host: &HostName) -> Result<MutexGuard<'_, Seat<K>>, String> {
+        let seat = self.hosts.get(host);
+        Ok(seat.ok_or_else(|| format!("there is no connection to {host}"))?.lock().await)
+    }
+
+    /// Puts a new shell in the place of a lost one; an action of ours that runs on there is waited
+    /// for, since it holds the lock.
+    async fn reconnect(&self, host: &HostName, seat: &mut Seat<K>) -> Result<(), String> {
+        let ssh = self.opening.hosts.get(host).ok_or("it is not in the inventory")?;
+        // The lost shell sees the end of its input, and ends after what it runs.
+        if let Some(lost) = seat.key.take() {
+            seat.actions = lost.actions();
+        }
+        let began = Instant::now();
+        loop {
+            match enter::<K>(ssh, &self.opening, ":", |_| {}).await {
+                Ok((mut key, entered)) => {
+                    key.count_on(seat.actions);
+                    seat.key = Some(key);
+                    if seat.boot_id != entered.boot_id {
+                        seat.found = Found::Rebooted;
+                    }
+                    return Ok(());
+                }
+                Err(Closed::Locked(by)) if by.run == self.opening.run => {
+                    if began.elapsed() > ACTION_LIMIT {
+                        return Err(format!("its own action runs on: {by}"));
+                    }
+                }
+                Err(Closed::Locked(by)) => return Err(format!("it was taken over by {by}")),
+                Err(Closed::Unreachable(why)) if began.elapsed() > RECONNECT_LIMIT => {
+                    return Err(why);
+                }
+                Err(Closed::Unreachable(_)) => {}
+            }
+            sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    /// The host's shell, a new one in place of one that was lost.
+    async fn usable<'s>(
+        &self,
+        host: &HostName,
+        seat: &'s mut Seat<K>,
+    ) -> Result<&'s mut K, String> {
+        if !seat.key.as_ref().is_some_and(Key::is_usable) {
+            self.reconnect(host, seat).await?;
+        }
+        seat.key.as_mut().ok_or_else(|| format!("there is no connection to {host}"))
+    }
+
+    /// Asks; a connection lost on the way is opened once more, silently, for asking changes nothing.
+    async fn answer(
+        &self,
+        host: &HostName,
+        script: &str,
+        limit: Duration,
+    ) -> Result<Reply, String> {
+        let mut seat = self.seat(host).await?;
+        match self.usable(host, &mut seat).await?.ask(script, limit).await {
+            Err(Lost::Gone { .. }) => {
+                self.reconnect(host, &mut seat).await?;
+                let key = self.usable(host, &mut seat).await?;
+                key.ask(script, limit).await.map_err(|lost| lost.to_string())
+            }
+            other => other.map_err(|lost| lost.to_string()),
+        }
     }
 }
 
-impl Ask for Fleet<Looker> {
+impl<K: Key> Ask for Fleet<K> {
     async fn ask(
         &self,
         host: &HostName,
         probe: &Probe,
         limit: Duration,
     ) -> Result<Sections, String> {
-        let mut shell = self.shell(host)?.lock().await;
-        let reply = shell.ask(&probe.script(&self.nonce), limit).await.map_err(|l| l.to_string())?;
-        self.sections(&reply.stdout)
-    }
-}
-
-impl Ask for Fleet<Changer> {
-    async fn ask(
-        &self,
-        host: &HostName,
-        probe: &Probe,
-        limit: Duration,
-    ) -> Result<Sections, String> {
-        let mut shell = self.shell(host)?.lock().await;
-        let reply = shell.ask(&probe.script(&self.nonce), limit).await.map_err(|l| l.to_string())?;
+        let reply = self.answer(host, &probe.script(&self.nonce), limit).await?;
         self.sections(&reply.stdout)
     }
 }
 
 impl Change for Fleet<Changer> {
     async fn run(&self, host: &HostName, name: &str, fix: &Fix) -> Result<Ended, String> {
-        let mut shell = self.shell(host)?.lock().await;
+        let mut seat = self.seat(host).await?;
         let script = format!(
-            "PROVISION_BACKUP=/var/lib/provision/backup/{}\n{}",
-            self.run,
+            "PROVISION_BACKUP={}/backup/{}\n{}",
+            self.opening.places.state.display(),
+            self.opening.run,
             fix.script(|secret| self.secrets.reveal(secret))
         );
-        shell.run(name, &script, ACTION_LIMIT).await.map_err(|lost| lost.to_string())
+        let before = |why: String| format!("connection lost before {name}; {why}");
+        let key = self.usable(host, &mut seat).await.map_err(before)?;
+        let number = key.actions() + 1;
+        if seat.found == Found::Rebooted {
+            return Err(rebooted("before", name));
+        }
+        let Some(key) = seat.key.as_mut() else { return Err("it was lost".to_owned()) };
+        match key.run(name, &script, ACTION_LIMIT).await {
+            Ok(ended) => return Ok(ended),
+            Err(Lost::Gone { .. }) => {}
+            Err(lost) => return Err(lost.to_string()),
+        }
+        self.reconnect(host, &mut seat)
+            .await
+            .map_err(|why| format!("connection lost during {name}, which may still run; {why}"))?;
+        let found = seat.found;
+        let Some(key) = seat.key.as_mut() else { return Err("it was lost".to_owned()) };
+        let lost = |lost: Lost| format!("connection lost twice during {name}; {lost}");
+        match (key.past(number, PROBE_LIMIT).await.map_err(lost)?, found) {
+            // Its status was written on the host, whoever listened.
+            (Past::Ended(ended), Found::AsBefore) => Ok(ended),
+            // A cut between two actions, it turns out.
+            (Past::NotBegun, Found::AsBefore) => {
+                key.count_on(number - 1);
+                key.run(name, &script, ACTION_LIMIT).await.map_err(lost)
+            }
+            (Past::CutShort { log }, Found::AsBefore) => Err(format!(
+                "{name} was cut short by something on the host (log there: {})",
+                log.display()
+            )),
+            (Past::NotBegun, Found::Rebooted) => Err(rebooted("before", name)),
+            (Past::Ended(_) | Past::CutShort { .. }, Found::Rebooted) => {
+                Err(rebooted("during", name))
+            }
+        }
     }
 
     async fn push(&self, host: &HostName, push: &Push) -> Result<Ended, String> {
-        let mut shell = self.shell(host)?.lock().await;
+        let mut seat = self.seat(host).await?;
+        let name = format!("sending {}", push.name);
+        let sent = match self.send(&mut seat, host, push).await {
+            // A file arrives whole or not at all.
+            Err(Lost::Gone { .. }) => self.send(&mut seat, host, push).await,
+            other => other,
+        };
+        if seat.found == Found::Rebooted {
+            return Err(rebooted("before", &name));
+        }
+        sent.map_err(|lost| lost.to_string())
+    }
+}
+
+/// After a reboot nothing is as the plan saw it.
+fn rebooted(when: &str, name: &str) -> String {
+    format!("it rebooted (its boot id changed) {when} {name}")
+}
+
+impl Fleet<Changer> {
+    async fn send(
+        &self,
+        seat: &mut Seat<Changer>,
+        host: &HostName,
+        push: &Push,
+    ) -> Result<Ended, Lost> {
+        let unusable = |why: String| Lost::Unusable { why };
+        let key = self.usable(host, seat).await.map_err(unusable)?;
         let log = PathBuf::new();
         // Its name holds its digest, and it is only ever renamed into place whole.
         let there = Probe::new(
@@ -271,15 +429,16 @@ impl Change for Fleet<Changer> {
                 crate::script::quote(&format!("{}/{}", push.directory, push.name))
             ),
         );
-        let reply = shell
-            .ask(&there.script(&self.nonce), PROBE_LIMIT)
-            .await
-            .map_err(|lost| lost.to_string())?;
-        if self.sections(&reply.stdout)?.get("there").is_some_and(|text| text.contains("yes")) {
+        let reply = key.ask(&there.script(&self.nonce), PROBE_LIMIT).await?;
+        let sections = self.sections(&reply.stdout).map_err(unusable)?;
+        if sections.get("there").is_some_and(|text| text.contains("yes")) {
             return Ok(Ended { status: 0, output_tail: String::new(), log });
         }
-        let _permit = self.pushes.acquire().await.map_err(|error| error.to_string())?;
-        let local = |error: std::io::Error| format!("{} cannot be read: {error}", push.from.display());
+        let permit = self.pushes.acquire().await;
+        let _permit = permit.map_err(|error| unusable(error.to_string()))?;
+        let local = |error: std::io::Error| Lost::Unusable {
+            why: format!("{} cannot be read: {error}", push.from.display()),
+        };
         let file = tokio::fs::File::open(&push.from).await.map_err(local)?;
         let bytes = file.metadata().await.map_err(local)?.len();
         let upload = Upload {
@@ -289,13 +448,65 @@ impl Change for Fleet<Changer> {
             digest: &push.digest,
             mode: 0o644,
         };
-        let reply =
-            shell.push(file, &upload, ACTION_LIMIT).await.map_err(|lost| lost.to_string())?;
+        let reply = key.push(file, &upload, ACTION_LIMIT).await?;
         Ok(Ended {
             status: reply.status,
             output_tail: super::sentence::printable(&reply.stdout),
             log,
         })
+    }
+}
+
+impl Key for Looker {
+    async fn take(
+        shell: shell::Opened,
+        opening: &Opening,
+        script: &str,
+    ) -> Result<(Looker, Entered), NotEntered> {
+        shell.look(&opening.places, script, PROBE_LIMIT).await
+    }
+
+    async fn ask(&mut self, script: &str, limit: Duration) -> Result<Reply, Lost> {
+        Looker::ask(self, script, limit).await
+    }
+
+    fn is_usable(&self) -> bool {
+        Looker::is_usable(self)
+    }
+
+    async fn close(self) {
+        Looker::close(self).await;
+    }
+}
+
+impl Key for Changer {
+    async fn take(
+        shell: shell::Opened,
+        opening: &Opening,
+        script: &str,
+    ) -> Result<(Changer, Entered), NotEntered> {
+        let claim = Claim { run: &opening.run, by: &opening.by, from: &opening.from };
+        shell.change(&opening.places, claim, script, PROBE_LIMIT).await
+    }
+
+    async fn ask(&mut self, script: &str, limit: Duration) -> Result<Reply, Lost> {
+        Changer::ask(self, script, limit).await
+    }
+
+    fn is_usable(&self) -> bool {
+        Changer::is_usable(self)
+    }
+
+    fn actions(&self) -> u32 {
+        Changer::actions(self)
+    }
+
+    fn count_on(&mut self, actions: u32) {
+        Changer::count_on(self, actions);
+    }
+
+    async fn close(self) {
+        Changer::close(self).await;
     }
 }
 
@@ -314,5 +525,11 @@ impl Secrets {
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secrets({} hidden)", self.0.len())
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(hidden)")
     }
 }

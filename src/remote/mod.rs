@@ -10,9 +10,11 @@ use crate::inventory::HostName;
 use crate::script::{Fix, Probe, Push, Sections};
 
 pub mod fleet;
+pub mod holder;
 pub mod sentence;
 pub mod shell;
 pub mod ssh;
+pub mod unlock;
 mod wire;
 
 pub use shell::Ended;

@@ -127,6 +127,20 @@ pub struct Ended {
     pub log: PathBuf,
 }
 
+/// What became of an action whose connection was lost, seen with the lock in hand: nothing of it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Past {
+    /// It never began: not all of it had arrived.
+    NotBegun,
+    /// It ended by itself.
+    Ended(Ended),
+    /// It began and was cut short, by a reboot or by somebody who killed it.
+    CutShort {
+        /// What it printed until then, on the host.
+        log: PathBuf,
+    },
+}
+
 /// The shell is of no use any more. What it was running may run on, under the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
@@ -238,10 +252,22 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// For a key that is made elsewhere in this room.
+    pub(super) fn into_wire(self) -> Wire {
+        self.0
+    }
+}
+
 impl Looker {
     /// Runs a script that only looks.
     pub async fn ask(&mut self, script: &str, limit: Duration) -> Result<Reply, Lost> {
         self.0.ask(script, limit).await
+    }
+
+    /// Whether it owes no answer.
+    pub fn is_usable(&self) -> bool {
+        self.0.is_usable()
     }
 
     /// Ends the shell.
@@ -268,6 +294,42 @@ impl Changer {
             status: reply.status,
             output_tail: printable(&reply.stdout),
             log: self.runs.join(format!("a{number}.log")),
+        })
+    }
+
+    /// How many actions it was given.
+    pub fn actions(&self) -> u32 {
+        self.actions
+    }
+
+    /// Takes over from a lost shell of the same run: counts on from its actions.
+    pub fn count_on(&mut self, actions: u32) {
+        self.actions = actions;
+    }
+
+    /// Whether it owes no answer.
+    pub fn is_usable(&self) -> bool {
+        self.wire.is_usable()
+    }
+
+    /// What became of an action of this run that another shell was given.
+    pub async fn past(&mut self, number: u32, limit: Duration) -> Result<Past, Lost> {
+        let stem = self.runs.join(format!("a{number:04}"));
+        let log = self.runs.join(format!("a{number:04}.log"));
+        let script = format!(
+            "a={}\nif [ -f \"$a.rc\" ]; then read -r r <\"$a.rc\"; echo \"ended $r\"; tail -c 65536 \"$a.log\"\n\
+             elif [ -f \"$a.start\" ]; then echo cut; else echo absent; fi",
+            word(&stem)?
+        );
+        let reply = self.ask(&script, limit).await?;
+        let text = printable(&reply.stdout);
+        let (head, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
+        Ok(match (head, head.strip_prefix("ended ").map(str::parse)) {
+            (_, Some(Ok(status))) => {
+                Past::Ended(Ended { status, output_tail: output.to_owned(), log })
+            }
+            ("absent", _) => Past::NotBegun,
+            _ => Past::CutShort { log },
         })
     }
 

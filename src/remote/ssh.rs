@@ -64,6 +64,9 @@ const PERSIST: &str = "600";
 const TRIES: u32 = 3;
 /// What a handshake may take after ConnectTimeout has done its part (it does not bound a jump).
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+/// A handshake that takes longer waits for a host that does not answer: it no longer counts as one of
+/// [`HANDSHAKES`], or a rack without power would hold up everybody else for ConnectTimeout.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What a request to a master on this machine may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -185,7 +188,7 @@ impl Master {
     }
 
     async fn start(&self, ssh: &Ssh, options: &Options) -> Result<(), Unreachable> {
-        let Ok(_permit) = options.handshakes.acquire().await else {
+        let Ok(permit) = options.handshakes.acquire().await else {
             return Err(Unreachable::new(Cause::Local, "handshakes have ended".to_owned()));
         };
         // Two starts at once would leave one of them running without a socket, unseen.
@@ -198,7 +201,16 @@ impl Master {
         let _ = std::fs::remove_file(&self.log);
         let arguments = arguments(ssh, options, Purpose::Master(&self.socket), &self.log);
         let limit = ssh.connect_timeout + HANDSHAKE_LIMIT;
-        match self.run(&arguments, limit).await? {
+        let mut run = std::pin::pin!(self.run(&arguments, limit));
+        let ended = match timeout(PATIENCE, &mut run).await {
+            Ok(ended) => ended,
+            // It costs nobody anything while it waits, and the others are not to wait for it.
+            Err(_) => {
+                drop(permit);
+                run.await
+            }
+        };
+        match ended? {
             Some(status) if status.success() && self.lives().await => return Ok(()),
             Some(_) => {}
             None => {

@@ -55,6 +55,8 @@ struct Heard {
     news: Notify,
 }
 
+/// What is read at once. An answer is a few kilobytes, and a thousand hosts may be waited for.
+const CHUNK_BYTES: usize = 8 << 10;
 /// Most of stderr that is kept.
 const COMPLAINT_BYTES: usize = 16 << 10;
 /// How long stderr may lag behind an answer before we go on without it.
@@ -271,7 +273,7 @@ impl Wire {
     ) -> io::Result<(usize, Extent)> {
         let longest = patterns.iter().map(|p| p.len()).max().unwrap_or(0);
         let mut extent = Extent::Whole;
-        let mut chunk = vec![0; 64 << 10];
+        let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             let found = first_of(&self.pending, patterns);
             let upto = match found {
@@ -320,6 +322,10 @@ impl Wire {
         // What background processes said between requests belongs to none.
         self.heard.take();
         Ok(())
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        self.busy.is_none()
     }
 
     pub(super) fn settle(&mut self, result: Result<Reply, Lost>) -> Result<Reply, Lost> {

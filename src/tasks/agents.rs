@@ -113,8 +113,9 @@ fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
     };
     format!("{decide}\nmkdir -p {STAMPS}; printf %s {wanted} > {ANNOUNCED}")
 }
+
 /// What a restart means for an agent that a leading master lists; `None` when none lists it.
-fn change(world: &World<'_>, machine: &Host, agent: &Agent) -> Option<Change> {
+pub(crate) fn change(world: &World<'_>, machine: &Host, agent: &Agent) -> Option<Change> {
     let live = world.live?.get(&machine.address.to_string())?;
     let wanted = Wanted {
         hostname: &machine.hostname,

@@ -13,7 +13,7 @@ use crate::mesos::live::AgentInfo;
 use crate::resource::{Resource, ResourceId};
 use crate::template::Templates;
 
-mod agents;
+pub(crate) mod agents;
 mod base;
 mod dispatcher;
 mod docker;

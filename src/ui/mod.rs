@@ -42,6 +42,11 @@ impl Recorder {
         }
     }
 
+    /// Adds a renderer; it draws what happens from now on.
+    pub fn add(&self, renderer: Box<dyn Render>) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.push(renderer);
+    }
+
     /// The sum so far.
     pub fn report(&self) -> Report {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
