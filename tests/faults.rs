@@ -14,6 +14,10 @@ mod bad_input;
 mod proxy;
 #[path = "faults/connection.rs"]
 mod connection;
+#[path = "faults/runs.rs"]
+mod runs;
+#[path = "faults/secrets.rs"]
+mod secrets;
 #[path = "faults/files.rs"]
 mod files;
 #[path = "faults/privilege.rs"]

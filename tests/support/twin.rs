@@ -48,7 +48,7 @@ pub(crate) struct Running {
 }
 
 /// A component's or a test's whole patience. Nothing is asserted on time: this only ends what hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What is in the image beside a bare host: what the tasks install, nothing of what they configure.
 const RECIPE: &str = "RUN apt-get update -q \\
@@ -174,6 +174,10 @@ impl Host {
             "cat >/etc/ssh/sshd_config.d/00-test.conf; sshd -t && systemctl reload ssh",
             settings,
         );
+        // It starts itself anew, and listens to nobody meanwhile.
+        let answers = || std::net::TcpStream::connect((self.address.as_str(), 22)).is_ok();
+        thread::sleep(Duration::from_millis(200));
+        until("sshd listens again", answers);
     }
 }
 
