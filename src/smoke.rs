@@ -148,7 +148,7 @@ pub(crate) async fn ladder<Hosts: Change>(
                 .and_then(|(_, value)| value.as_f64())
         };
         return Some(match (count("sent"), count("declined")) {
-            (Some(sent), _) if sent == 0.0 => format!(
+            (Some(0.0), _) => format!(
                 "framework {framework} registered in role {role} and was made no offer; everything may be reserved for or held by others"
             ),
             (Some(sent), Some(declined)) => format!(

@@ -1,5 +1,4 @@
 //! Saved plans: what is in them, and when they are refused.
-#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
 
 use std::collections::BTreeSet;
 
