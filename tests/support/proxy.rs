@@ -38,7 +38,11 @@ impl Proxy {
                     return;
                 }
                 let Ok(far) = TcpStream::connect(&target) else { continue };
-                shared.ends.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                shared
+                    .ends
+                    .lock()
+                    .unwrap()
+                    .extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
                 let pair = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
                 thread::spawn(move || pump(near, far, &up, Some(&up.up)));
@@ -114,10 +118,12 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, count: Option<&At
         if to.write_all(&buffer[..pass]).is_err() {
             break;
         }
-        if pass < read || count.is_some_and(|count| {
-            let limit = state.cut_at.load(Ordering::SeqCst);
-            limit > 0 && count.load(Ordering::SeqCst) >= limit
-        }) {
+        if pass < read
+            || count.is_some_and(|count| {
+                let limit = state.cut_at.load(Ordering::SeqCst);
+                limit > 0 && count.load(Ordering::SeqCst) >= limit
+            })
+        {
             state.cut_at.store(0, Ordering::SeqCst);
             state.cut();
             break;

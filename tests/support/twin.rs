@@ -94,7 +94,8 @@ impl Host {
 
     /// Waits until it has booted.
     pub(crate) fn boot(&self) {
-        let words = "systemctl is-system-running; test -e /run/nologin || ss -Hltn | grep -q ':22 '";
+        let words =
+            "systemctl is-system-running; test -e /run/nologin || ss -Hltn | grep -q ':22 '";
         self.until(&format!("{words} && case $(systemctl is-system-running) in running|degraded) ;; *) false ;; esac"));
     }
 
@@ -164,8 +165,10 @@ impl Host {
 
     /// Digests of everything that an installer could touch: a refusal changes nothing.
     pub(crate) fn tree(&self) -> String {
-        self.sh("find /etc /opt /usr /var/lib/provision /root /home -xdev -type f ! -path '/etc/ssh/*' \
-                 -printf '%p %s %T@ %m %U:%G\\n' 2>/dev/null | sort | sha256sum")
+        self.sh(
+            "find /etc /opt /usr /var/lib/provision /root /home -xdev -type f ! -path '/etc/ssh/*' \
+                 -printf '%p %s %T@ %m %U:%G\\n' 2>/dev/null | sort | sha256sum",
+        )
     }
 
     /// Daemon settings of sshd, over the image's.
@@ -185,11 +188,16 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.operator.disconnect();
         if std::thread::panicking() && std::env::var_os("FAULTS_KEEP").is_some() {
-            eprintln!("{} is left as it is, and so is {:?}", self.container, self.operator.home.path());
+            eprintln!(
+                "{} is left as it is, and so is {:?}",
+                self.container,
+                self.operator.home.path()
+            );
             return;
         }
         let words = ["rm", "--force", "--volumes", &self.container];
-        let _ = Command::new("docker").args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ =
+            Command::new("docker").args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
@@ -299,7 +307,8 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (sender, lines) = std::sync::mpsc::channel();
-        let read = |stream: Box<dyn std::io::Read + Send>, sender: std::sync::mpsc::Sender<String>| {
+        let read = |stream: Box<dyn std::io::Read + Send>,
+                    sender: std::sync::mpsc::Sender<String>| {
             thread::spawn(move || {
                 let mut all = String::new();
                 let mut reader = BufReader::new(stream);
