@@ -6,7 +6,7 @@ CACHE ?= .cache
 # Tests in containers are named lab_*, faults and sweep; everything else needs none.
 FAST := $(filter-out lab_% faults sweep,$(basename $(notdir $(wildcard tests/*.rs))))
 
-.PHONY: help demo demo-down test fast lab lint fmt bench sweep engine
+.PHONY: help demo demo-down test fast lab lint fmt bench sweep engine tools
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,11 +19,11 @@ demo-down: ## Remove what `make demo` made
 
 test: fast lab ## Every test, the lab suite included
 
-fast: ## Tests that need no container
+fast: tools ## Tests that need no container
 	cargo test --lib --bins $(addprefix --test ,$(FAST))
 	cargo test --manifest-path tests/standin/Cargo.toml
 
-lab: engine ## Tests in containers: the whole main job
+lab: engine tools ## Tests in containers: the whole main job
 	cargo test --test lab_host --test lab_main -- --nocapture
 	cargo test --test faults
 
@@ -39,6 +39,9 @@ fmt: ## Format
 
 engine:
 	sh tests/assets/engine.sh
+
+tools:
+	sh tests/assets/tools.sh
 
 bench: ## Figures beside pyinfra, Ansible and plain ssh; writes docs/benchmarks.md
 	sh benches/run.sh

@@ -1,6 +1,5 @@
 //! The pure core at 10 to 10,000 hosts: what every command does before and between looking at hosts.
 //! Each group reports hosts per second; where that figure falls with size, growth is not linear.
-#![expect(missing_docs, reason = "criterion's macros make functions without")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

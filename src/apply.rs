@@ -402,10 +402,10 @@ impl<Hosts: Change> Run<Hosts> {
                 Ok(gaps) => gaps,
             },
         };
-        if let Resource::Proof(proof) = resource {
-            if let Some(why) = smoke::no_room(self, proof).await {
-                return (Outcome::Failed { status: NO_ROOM, reason: why }, String::new());
-            }
+        if let Resource::Proof(proof) = resource
+            && let Some(why) = smoke::no_room(self, proof).await
+        {
+            return (Outcome::Failed { status: NO_ROOM, reason: why }, String::new());
         }
         if action.task == Task::Agents && resource.as_service().is_some_and(|it| it.disturbs(&gaps)) {
             let due = self.state.lock().await.to_drain.remove(host);
@@ -426,11 +426,11 @@ impl<Hosts: Change> Run<Hosts> {
                     return (Outcome::Lost(why), output);
                 }
                 Ok(Ended { status: 0, output_tail, .. }) => {
-                    if let (Resource::Proof(proof), true) = (resource, output.is_empty()) {
-                        if let Some(reason) = smoke::unseen(self, proof, &output_tail).await {
-                            let shown = tail(&output_tail, 20);
-                            return (Outcome::Failed { status: 0, reason }, shown);
-                        }
+                    if let (Resource::Proof(proof), true) = (resource, output.is_empty())
+                        && let Some(reason) = smoke::unseen(self, proof, &output_tail).await
+                    {
+                        let shown = tail(&output_tail, 20);
+                        return (Outcome::Failed { status: 0, reason }, shown);
                     }
                     if !output_tail.trim().is_empty() {
                         output = output_tail;
@@ -445,10 +445,10 @@ impl<Hosts: Change> Run<Hosts> {
                     let mut reason = last_line(&ended.output_tail)
                         .unwrap_or("it failed without a word")
                         .to_owned();
-                    if let Resource::Proof(proof) = resource {
-                        if let Some(rung) = smoke::ladder(self, host, proof, &ended.output_tail).await {
-                            reason = rung;
-                        }
+                    if let Resource::Proof(proof) = resource
+                        && let Some(rung) = smoke::ladder(self, host, proof, &ended.output_tail).await
+                    {
+                        reason = rung;
                     }
                     let mut shown = tail(&ended.output_tail, 20);
                     if !ended.log.as_os_str().is_empty() {
@@ -458,15 +458,15 @@ impl<Hosts: Change> Run<Hosts> {
                 }
             }
         }
-        if let Resource::Service(it) = resource {
-            if it.state == State::Running {
-                if action.task.card().check.is_some() {
-                    let mut state = self.state.lock().await;
-                    let started = state.started.entry(host.clone()).or_default();
-                    started.push((action.task, action.resource.clone()));
-                } else if let Err(outcome) = self.stamp(host, it).await {
-                    return (outcome, output);
-                }
+        if let Resource::Service(it) = resource
+            && it.state == State::Running
+        {
+            if action.task.card().check.is_some() {
+                let mut state = self.state.lock().await;
+                let started = state.started.entry(host.clone()).or_default();
+                started.push((action.task, action.resource.clone()));
+            } else if let Err(outcome) = self.stamp(host, it).await {
+                return (outcome, output);
             }
         }
         // What a proof or a build printed is a result; what others printed is noise.

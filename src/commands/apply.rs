@@ -180,7 +180,7 @@ impl Job<'_> {
             return Ok(code);
         }
         let stop = Arc::new(Stop::default());
-        watch_signals(Arc::clone(&stop), Arc::clone(recorder));
+        watch_signals(&stop, recorder);
         let mut record = self.record(opening, &plan);
         if !plan.is_empty() {
             leave(&record, &self.session, fleet).await;
@@ -348,14 +348,14 @@ fn refuse(why: &str) -> u8 {
 }
 
 /// Ctrl-C once finishes what runs; twice leaves at once, saying what may still run.
-pub(crate) fn watch_signals(stop: Arc<Stop>, recorder: Arc<Recorder>) {
+pub(crate) fn watch_signals(stop: &Arc<Stop>, recorder: &Arc<Recorder>) {
     for (kind, name) in [
         (SignalKind::interrupt(), "SIGINT"),
         (SignalKind::terminate(), "SIGTERM"),
         (SignalKind::hangup(), "SIGHUP"),
     ] {
         let Ok(mut signals) = signal(kind) else { continue };
-        let (stop, recorder) = (Arc::clone(&stop), Arc::clone(&recorder));
+        let (stop, recorder) = (Arc::clone(stop), Arc::clone(recorder));
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 let running = stop.running();

@@ -75,7 +75,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         line(std::io::stderr().lock(), "there is nothing to prove: the inventory has no spark");
     }
     let stop = Arc::new(Stop::default());
-    watch_signals(Arc::clone(&stop), Arc::clone(&recorder));
+    watch_signals(&stop, &recorder);
     let inventory = Arc::new(session.inventory);
     let engine = Run::new(
         Arc::clone(&inventory),

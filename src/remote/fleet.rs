@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::holder::Holder;
 use super::shell::{
@@ -70,8 +70,20 @@ pub struct Opened<K> {
     pub locked: BTreeMap<HostName, Holder>,
 }
 
+/// Whether a key keeps others out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shares {
+    /// Any number may hold it.
+    Yes,
+    /// Only one may.
+    No,
+}
+
 /// One of the two keys.
 pub trait Key: Sized + Send + 'static {
+    /// Whether others may hold it too.
+    const SHARES: Shares;
+
     /// Takes it, with a first question.
     fn take(
         shell: shell::Opened,
@@ -106,13 +118,25 @@ pub trait Key: Sized + Send + 'static {
 struct Seat<K> {
     /// None after it was lost for good.
     key: Option<K>,
-    boot_id: String,
+    /// Boot id and start of the first process.
+    boot: (String, String),
     /// How many actions the shells before this one were given.
     actions: u32,
     /// What the host was like when it was last lost and found.
     found: Found,
 }
 
+/// Whether the first host's lock is taken. Of two runs that begin together one loses there, before it
+/// holds any other: taking all at once, each would keep the other from the rest, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Unknown,
+    Ours,
+    Theirs,
+}
+
+/// So long the other hosts wait for the first: one that is slow or dead must not delay them.
+const TURN_LIMIT: Duration = Duration::from_secs(1);
 /// Local files are sent to so many hosts at once.
 const PUSHES: usize = 4;
 /// A probe that takes longer has hung.
@@ -153,16 +177,33 @@ async fn open<K: Key>(
     let nonce = super::wire::nonce().unwrap_or_else(|_| opening.run.clone());
     let shared = Arc::new(opening.clone());
     let mut tasks = JoinSet::new();
-    for (host, ssh) in &opening.hosts {
+    let (turn, _) = watch::channel(Turn::Unknown);
+    let turn = Arc::new(turn);
+    for (number, (host, ssh)) in opening.hosts.iter().enumerate() {
+        let turn = Arc::clone(&turn);
+        let waits = number > 0 && K::SHARES == Shares::No;
         let probe = probes.get(host).cloned().unwrap_or_default();
         let script = probe.script(&nonce);
         let (host, ssh, opening) = (host.clone(), ssh.clone(), Arc::clone(&shared));
         let sink = Arc::clone(sink);
         tasks.spawn(async move {
-            let entered = enter::<K>(&ssh, &opening, &script, |seconds| {
+            let mut decided = turn.subscribe();
+            let connected = async |seconds| {
                 sink.emit(Event::HostConnected { host: host.clone(), seconds });
-            });
-            let entered = entered.await;
+                let decided = decided.wait_for(|turn| *turn != Turn::Unknown);
+                match waits.then_some(decided) {
+                    None => Turn::Ours,
+                    Some(decided) => match timeout(TURN_LIMIT, decided).await {
+                        Ok(Ok(turn)) => *turn,
+                        _ => Turn::Ours,
+                    },
+                }
+            };
+            let entered = enter::<K>(&ssh, &opening, &script, connected).await;
+            if number == 0 {
+                let locked = matches!(entered, Err(Closed::Locked(_)));
+                turn.send_replace(if locked { Turn::Theirs } else { Turn::Ours });
+            }
             (host, entered)
         });
     }
@@ -191,13 +232,14 @@ async fn open<K: Key>(
                     opened.interrupted.insert(host.clone(), what);
                 }
                 opened.answers.insert(host.clone(), sections);
-                let (boot_id, found) = (entered.boot_id, Found::AsBefore);
-                let seat = Seat { key: Some(key), boot_id, actions: 0, found };
+                let (boot, found) = ((entered.boot_id, entered.init), Found::AsBefore);
+                let seat = Seat { key: Some(key), boot, actions: 0, found };
                 opened.fleet.hosts.insert(host, Mutex::new(seat));
             }
             Err(Closed::Locked(by)) => {
                 opened.locked.insert(host, by);
             }
+            Err(Closed::NotOurTurn) => {}
             Err(Closed::Unreachable(why)) => {
                 sink.emit(Event::HostUnreachable { host: host.clone(), reason: why.clone() });
                 opened.answers.insert(host, Err(why));
@@ -210,20 +252,23 @@ async fn open<K: Key>(
 enum Closed {
     Unreachable(String),
     Locked(Holder),
+    NotOurTurn,
 }
 
 async fn enter<K: Key>(
     ssh: &Ssh,
     opening: &Opening,
     script: &str,
-    connected: impl FnOnce(f64) + Send,
+    connected: impl AsyncFnOnce(f64) -> Turn,
 ) -> Result<(K, Entered), Closed> {
     let started = Instant::now();
     let unreachable = |why: super::sentence::Unreachable| Closed::Unreachable(why.sentence);
     let link = connect(ssh, &opening.options).await.map_err(unreachable)?;
     let password = opening.password.as_ref().map(|password| password.0.as_str());
     let shell = link.shell(password).await.map_err(unreachable)?;
-    connected(started.elapsed().as_secs_f64());
+    if connected(started.elapsed().as_secs_f64()).await == Turn::Theirs {
+        return Err(Closed::NotOurTurn);
+    }
     match K::take(shell, opening, script).await {
         // Most of what is asked only root can see, and "not seen" must never pass for "absent".
         Ok((_, facts)) if facts.uid != 0 => Err(Closed::Unreachable(
@@ -278,11 +323,11 @@ impl<K: Key> Fleet<K> {
         }
         let began = Instant::now();
         loop {
-            match enter::<K>(ssh, &self.opening, ":", |_| {}).await {
+            match enter::<K>(ssh, &self.opening, ":", async |_| Turn::Ours).await {
                 Ok((mut key, entered)) => {
                     key.count_on(seat.actions);
                     seat.key = Some(key);
-                    if seat.boot_id != entered.boot_id {
+                    if seat.boot != (entered.boot_id, entered.init) {
                         seat.found = Found::Rebooted;
                     }
                     return Ok(());
@@ -296,7 +341,7 @@ impl<K: Key> Fleet<K> {
                 Err(Closed::Unreachable(why)) if began.elapsed() > RECONNECT_LIMIT => {
                     return Err(why);
                 }
-                Err(Closed::Unreachable(_)) => {}
+                Err(Closed::Unreachable(_) | Closed::NotOurTurn) => {}
             }
             sleep(RECONNECT_PAUSE).await;
         }
@@ -458,6 +503,8 @@ impl Fleet<Changer> {
 }
 
 impl Key for Looker {
+    const SHARES: Shares = Shares::Yes;
+
     async fn take(
         shell: shell::Opened,
         opening: &Opening,
@@ -480,6 +527,8 @@ impl Key for Looker {
 }
 
 impl Key for Changer {
+    const SHARES: Shares = Shares::No;
+
     async fn take(
         shell: shell::Opened,
         opening: &Opening,

@@ -11,6 +11,7 @@ use crate::script::{Fix, Probe, Push, Sections};
 
 pub mod fleet;
 pub mod holder;
+pub mod handshakes;
 pub mod sentence;
 pub mod shell;
 pub mod ssh;

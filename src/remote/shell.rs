@@ -61,6 +61,8 @@ pub struct Claim<'a> {
 pub struct Entered {
     /// Changes when the host reboots.
     pub boot_id: String,
+    /// When its first process started; also changes when a container restarts.
+    pub init: String,
     /// Effective user; 0 is root.
     pub uid: u32,
     /// The last action of the newest run that did anything here, if it can be read.

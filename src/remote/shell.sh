@@ -39,8 +39,12 @@ p_facts() {
   p_state=$1
   p_boot=
   read -r p_boot </proc/sys/kernel/random/boot_id
+  # A container that restarts keeps its machine's boot id; its first process is another. After the
+  # name in parentheses the start is the 20th field. Source: proc_pid_stat(5).
+  read -r p_stat </proc/1/stat
+  set -- ${p_stat##*)}
   p_whoami
-  printf 'boot=%s\nuid=%s\n' "$p_boot" "$p_uid"
+  printf 'boot=%s\ninit=%s\nuid=%s\n' "$p_boot" "${20}" "$p_uid"
   [ -d "$p_state/runs" ] || return 0
   # Only the newest run can have been cut short: whoever came later has had the lock. Of two made in
   # the same second the later name is the newer.

@@ -12,14 +12,14 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openssh::Session;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::handshakes::{Handshakes, PATIENCE};
 use super::sentence::{Cause, Context, Unreachable, printable, ssh as classify};
 use super::shell::{Become, Opened, Streams, opening};
 use super::wire::nonce;
@@ -41,7 +41,7 @@ pub struct Options {
     /// Where control sockets live: ours alone, and short.
     pub directory: PathBuf,
     /// How many handshakes may run at once.
-    pub handshakes: Arc<Semaphore>,
+    pub handshakes: Arc<Handshakes>,
 }
 
 /// What to do about a host key that nobody knows. A changed one is always refused.
@@ -53,9 +53,6 @@ pub enum UnknownKeys {
     Accept,
 }
 
-/// Below MaxStartups (10:30:100) even when all hosts hide behind one bastion.
-/// Source: measured, 0 of 200 connections refused at 8, 55 of 200 unbounded.
-const HANDSHAKES: usize = 8;
 /// Longest path of a control socket: `sun_path` holds 108 bytes, ssh appends 17 while it binds.
 const SOCKET_BYTES: usize = 90;
 /// A master outlives its last use by so much, so that the next run need not shake hands.
@@ -64,9 +61,6 @@ const PERSIST: &str = "600";
 const TRIES: u32 = 3;
 /// What a handshake may take after ConnectTimeout has done its part (it does not bound a jump).
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
-/// A handshake that takes longer waits for a host that does not answer: it no longer counts as one of
-/// [`HANDSHAKES`], or a rack without power would hold up everybody else for ConnectTimeout.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// What a request to a master on this machine may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -136,7 +130,7 @@ impl Link {
 impl Options {
     /// The defaults, with the directory made if need be.
     pub fn new(unknown_keys: UnknownKeys) -> Result<Options, Unreachable> {
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let handshakes = Arc::new(Handshakes::default());
         Ok(Options { unknown_keys, directory: directory()?, handshakes })
     }
 }
@@ -188,7 +182,8 @@ impl Master {
     }
 
     async fn start(&self, ssh: &Ssh, options: &Options) -> Result<(), Unreachable> {
-        let Ok(permit) = options.handshakes.acquire().await else {
+        let slots = &options.handshakes;
+        let Ok(permit) = slots.active.acquire().await else {
             return Err(Unreachable::new(Cause::Local, "handshakes have ended".to_owned()));
         };
         // Two starts at once would leave one of them running without a socket, unseen.
@@ -201,15 +196,24 @@ impl Master {
         let _ = std::fs::remove_file(&self.log);
         let arguments = arguments(ssh, options, Purpose::Master(&self.socket), &self.log);
         let limit = ssh.connect_timeout + HANDSHAKE_LIMIT;
+        let started = Instant::now();
         let mut run = std::pin::pin!(self.run(&arguments, limit));
-        let ended = match timeout(PATIENCE, &mut run).await {
-            Ok(ended) => ended,
-            // It costs nobody anything while it waits, and the others are not to wait for it.
-            Err(_) => {
-                drop(permit);
-                run.await
+        let mut permit = Some(permit);
+        let mut room = None;
+        let ended = loop {
+            match timeout(PATIENCE, &mut run).await {
+                Ok(ended) => break ended,
+                Err(_) if permit.is_some() && slots.is_slow(started.elapsed()) => {
+                    room = slots.waiting.try_acquire().ok();
+                    permit = permit.filter(|_| room.is_none());
+                }
+                Err(_) => {}
             }
         };
+        if matches!(&ended, Ok(Some(status)) if status.success()) {
+            slots.took(started.elapsed());
+        }
+        drop((permit, room));
         match ended? {
             Some(status) if status.success() && self.lives().await => return Ok(()),
             Some(_) => {}

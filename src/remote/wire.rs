@@ -433,6 +433,7 @@ impl Facts {
         let last = LastAction { run, name, log: PathBuf::from(log), status };
         Entered {
             boot_id: take("boot"),
+            init: take("init"),
             uid: take("uid").parse().unwrap_or(u32::MAX),
             last: Some(last).filter(|last| !last.run.is_empty()),
             reply,
