@@ -22,3 +22,5 @@ mod proxy;
 mod runs;
 #[path = "faults/secrets.rs"]
 mod secrets;
+#[path = "faults/sweep.rs"]
+mod sweep;

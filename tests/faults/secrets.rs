@@ -33,12 +33,12 @@ fn has_no_canary(what: &str, text: &str) {
 #[test]
 fn fault_92_a_secret_is_in_no_argument_list_and_no_environment_there() {
     let host = host();
+    // Not to find the search itself.
+    let search = format!("[{}]{}", &CANARY[..1], &CANARY[1..]);
     // Sampled as fast as one shell can, from before the first action until after the last.
     host.sh(&format!(
         "nohup setsid sh -c 'until [ -e /stop ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null \
-         | tr \"\\0\" \"\\n\" | grep -a {} >>/hits; echo x >>/samples; done' >/dev/null 2>&1 &",
-        // Not to find the search itself.
-        format!("[{}]{}", &CANARY[..1], &CANARY[1..])
+         | tr \"\\0\" \"\\n\" | grep -a {search} >>/hits; echo x >>/samples; done' >/dev/null 2>&1 &"
     ));
     host.applied(TASKS);
     host.is_converged(TASKS);

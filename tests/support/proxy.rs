@@ -62,11 +62,6 @@ impl Proxy {
         self.state.cut_at.store(bytes.max(1), Ordering::SeqCst);
     }
 
-    /// Whether that has happened.
-    pub(crate) fn was_cut(&self) -> bool {
-        self.state.cut_at.load(Ordering::SeqCst) == 0
-    }
-
     /// Cuts all connections now; new ones are let through.
     pub(crate) fn cut(&self) {
         self.state.cut();

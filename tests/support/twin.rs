@@ -188,7 +188,8 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.operator.disconnect();
         if std::thread::panicking() && std::env::var_os("FAULTS_KEEP").is_some() {
-            eprintln!(
+            let _ = writeln!(
+                std::io::stderr(),
                 "{} is left as it is, and so is {:?}",
                 self.container,
                 self.operator.home.path()
@@ -378,7 +379,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(20));
         };
-        let mut text = |stream: Option<thread::JoinHandle<String>>| {
+        let text = |stream: Option<thread::JoinHandle<String>>| {
             stream.map_or_else(String::new, |thread| thread.join().unwrap_or_default())
         };
         let (out, err) = (text(self.out.take()), text(self.err.take()));
@@ -539,7 +540,7 @@ fn build_image(tag: &str, deb: &Path) {
     let spec =
         TwinSpec { cluster: cluster.clone(), hosts: vec![TwinHost { name, engine: Engine::None }] };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let up = runtime.block_on(lab::up(&spec, &mut |line| eprintln!("{line}")));
+    let up = runtime.block_on(lab::up(&spec, &mut |_| ()));
     let container = format!("provision-lab-{cluster}-h1");
     let base = up.map(|_| docker(&["inspect", "--format", "{{.Config.Image}}", &container]));
     let _ = runtime.block_on(lab::down(&cluster, &mut |_| ()));

@@ -3,18 +3,11 @@
 //! nothing to do, and every managed file is that of an undisturbed run.
 //!
 //! `SWEEP=all` tries every point; without it eight of them are spread over the run.
-#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
-#![expect(clippy::expect_used, reason = "a test whose world cannot be set up is to stop")]
-
-#[path = "support/proxy.rs"]
-mod proxy;
-#[path = "support/twin.rs"]
-mod twin;
 
 use std::fs;
 
-use proxy::Proxy;
-use twin::{Host, Ran, until};
+use super::proxy::Proxy;
+use super::twin::{Host, Ran, until};
 
 const TASKS: &str = "base,zookeeper,masters,spark";
 
