@@ -10,15 +10,17 @@ mod twin;
 
 #[path = "faults/bad_input.rs"]
 mod bad_input;
-#[path = "support/proxy.rs"]
-mod proxy;
 #[path = "faults/connection.rs"]
 mod connection;
-#[path = "faults/runs.rs"]
-mod runs;
-#[path = "faults/secrets.rs"]
-mod secrets;
 #[path = "faults/files.rs"]
 mod files;
 #[path = "faults/privilege.rs"]
 mod privilege;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "faults/runs.rs"]
+mod runs;
+#[path = "faults/secrets.rs"]
+mod secrets;
+#[path = "faults/sweep.rs"]
+mod sweep;

@@ -74,7 +74,14 @@ fn fault_82_every_mistake_is_named_at_its_place_with_what_to_do() {
     operator.edit("cpus: 2", "cpus: many");
     refused(
         &operator,
-        &["inventory.yaml:3:1", "did you mean `zookeeper`", "70000", "65535", "inventory.yaml:11:", "cpus"],
+        &[
+            "inventory.yaml:3:1",
+            "did you mean `zookeeper`",
+            "70000",
+            "65535",
+            "inventory.yaml:11:",
+            "cpus",
+        ],
     );
     let twice = far_away();
     twice.edit("cluster: faults", "cluster: faults\ncluster: other");
@@ -142,18 +149,28 @@ fn fault_85_shell_words_in_values_arrive_as_they_are() {
     let host = Host::start();
     let evil = "'; touch /pwned #`touch /pwned`$(touch /pwned)$HOME\"";
     let yaml = evil.replace('\\', "\\\\").replace('"', "\\\"");
-    host.operator.edit("clients: { hosts: [h1] }", &format!("clients: {{ hosts: [h1] }}\n  env: {{ EVIL: \"{yaml}\" }}"));
-    host.operator.edit("spark.cores.max: 2", &format!("spark.cores.max: 2, spark.evil: \"{yaml}\""));
+    host.operator.edit(
+        "clients: { hosts: [h1] }",
+        &format!("clients: {{ hosts: [h1] }}\n  env: {{ EVIL: \"{yaml}\" }}"),
+    );
+    host.operator
+        .edit("spark.cores.max: 2", &format!("spark.cores.max: 2, spark.evil: \"{yaml}\""));
     host.applied("base,spark");
     let conf = "/opt/spark/conf";
     let defaults = host.sh(&format!("cat {conf}/spark-defaults.conf"));
     assert!(defaults.contains(evil), "{defaults}");
     let sourced = host.sh(&format!(". {conf}/spark-env.sh; printf %s \"$EVIL\""));
-    assert_eq!(sourced, evil, "spark-env.sh is a script: {}", host.sh(&format!("cat {conf}/spark-env.sh")));
+    assert_eq!(
+        sourced,
+        evil,
+        "spark-env.sh is a script: {}",
+        host.sh(&format!("cat {conf}/spark-env.sh"))
+    );
     assert_eq!(host.sh("ls / | grep -c pwned || true").trim(), "0", "it was executed");
     host.is_converged("base,spark");
     // One line can hold no second one.
-    host.operator.edit(&format!("spark.evil: \"{yaml}\""), "spark.evil: \"a\\nspark.master local\"");
+    host.operator
+        .edit(&format!("spark.evil: \"{yaml}\""), "spark.evil: \"a\\nspark.master local\"");
     host.run("check", &[]).said(1, &["inventory.yaml:"]);
 }
 
@@ -206,7 +223,12 @@ fn fault_88_strange_host_names_are_refused_and_many_hosts_are_not() {
     let many = far_away();
     let mut hosts = String::new();
     for n in 0..10_000 {
-        hosts.push_str(&format!("  n{n:05}: {{ address: 10.{}.{}.{} }}\n", n / 62_500 + 1, n / 250 % 250, n % 250 + 1));
+        hosts.push_str(&format!(
+            "  n{n:05}: {{ address: 10.{}.{}.{} }}\n",
+            n / 62_500 + 1,
+            n / 250 % 250,
+            n % 250 + 1
+        ));
     }
     many.edit("  h1: {", &format!("{hosts}  h1: {{"));
     many.edit("workers: { hosts: [h1],", "workers: { hosts: [h1, \"n[00000:09999]\"],");
@@ -216,13 +238,32 @@ fn fault_88_strange_host_names_are_refused_and_many_hosts_are_not() {
 #[test]
 fn fault_89_words_that_yaml_takes_for_something_else_stay_words() {
     let operator = far_away();
-    for (key, word) in [("A", "no"), ("B", "on"), ("C", "022"), ("D", "1e3"), ("E", "0x16"), ("F", "12:30:45"), ("G", "1.10"), ("H", "~x")] {
-        operator.edit("spark.cores.max: 2", &format!("spark.cores.max: 2, spark.word.{key}: {word}"));
+    for (key, word) in [
+        ("A", "no"),
+        ("B", "on"),
+        ("C", "022"),
+        ("D", "1e3"),
+        ("E", "0x16"),
+        ("F", "12:30:45"),
+        ("G", "1.10"),
+        ("H", "~x"),
+    ] {
+        operator
+            .edit("spark.cores.max: 2", &format!("spark.cores.max: 2, spark.word.{key}: {word}"));
     }
     operator.run("check", &[]).said(0, &[]);
     let host = Host::start();
-    for (key, word) in [("A", "no"), ("B", "on"), ("C", "022"), ("D", "1e3"), ("E", "0x16"), ("F", "12:30:45"), ("G", "1.10")] {
-        host.operator.edit("spark.cores.max: 2", &format!("spark.cores.max: 2, spark.word.{key}: {word}"));
+    for (key, word) in [
+        ("A", "no"),
+        ("B", "on"),
+        ("C", "022"),
+        ("D", "1e3"),
+        ("E", "0x16"),
+        ("F", "12:30:45"),
+        ("G", "1.10"),
+    ] {
+        host.operator
+            .edit("spark.cores.max: 2", &format!("spark.cores.max: 2, spark.word.{key}: {word}"));
     }
     host.applied("base,spark");
     let defaults = host.sh("cat /opt/spark/conf/spark-defaults.conf");
@@ -255,7 +296,10 @@ fn fault_90_whatever_a_host_prints_is_bounded_shown_harmless_and_believed_nothin
     ran.said(3, &["FAILED h1: user spark", "(status 7)", "\\x1b[2J"]);
     let all = ran.all();
     assert!(!all.contains('\x1b') && !all.contains('\x07'), "escapes came through");
-    assert!(!all.lines().any(|line| line.starts_with("::error")), "a forged command of a CI came through");
+    assert!(
+        !all.lines().any(|line| line.starts_with("::error")),
+        "a forged command of a CI came through"
+    );
     assert!(all.len() < 400_000, "{} bytes were shown", all.len());
     let kib = peak.join().unwrap();
     assert!(kib < 64 << 10, "{kib} KiB of memory");
@@ -272,7 +316,8 @@ fn fault_91_facts_that_lie_are_judged_and_never_run() {
         "rm /etc/os-release; cat >/etc/os-release",
         "ID=\"$(touch /pwned)\"\nVERSION_ID=\"99999999999999999999999999999999999\"\n",
     );
-    host.run("apply", &["-y", "-t", "base,spark"]).said(1, &["h1", "unsupported-os", "nothing was changed"]);
+    host.run("apply", &["-y", "-t", "base,spark"])
+        .said(1, &["h1", "unsupported-os", "nothing was changed"]);
     host.sh_with("cat >/etc/os-release", "ID=debian\nVERSION_ID=\"'; touch /pwned\"\n");
     host.run("apply", &["-y", "-t", "base,spark"]).said(1, &["unsupported-os"]);
     host.sh("rm /etc/os-release");

@@ -19,7 +19,8 @@ fn changed(host: &Host) -> Ran {
 fn fault_40_a_disk_too_small_is_said_before_and_a_full_one_keeps_the_old_file() {
     let host = Host::start_with(&["--tmpfs", "/opt:size=1m,mode=755"]);
     let before = host.tree();
-    apply(&host, &[]).said(1, &["h1", "disk-full", "/opt needs 700 MiB free, 1 MiB are", "nothing was changed"]);
+    apply(&host, &[])
+        .said(1, &["h1", "disk-full", "/opt needs 700 MiB free, 1 MiB are", "nothing was changed"]);
     assert_eq!(host.tree(), before);
 
     let host = Host::start_with(&["--tmpfs", "/var/lib/provision:size=1m,mode=700"]);
@@ -89,7 +90,14 @@ fn fault_45_a_symbolic_link_is_refused_and_its_target_untouched() {
 #[test]
 fn fault_46_nothing_is_ever_made_where_others_may_plant_things() {
     // With nothing writable there, nothing can be made there.
-    let host = Host::start_with(&["--tmpfs", "/tmp:ro", "--tmpfs", "/var/tmp:ro", "--tmpfs", "/dev/shm:ro"]);
+    let host = Host::start_with(&[
+        "--tmpfs",
+        "/tmp:ro",
+        "--tmpfs",
+        "/var/tmp:ro",
+        "--tmpfs",
+        "/dev/shm:ro",
+    ]);
     host.applied(TASKS);
     changed(&host).said(0, &[]);
     host.converges(TASKS);
@@ -118,7 +126,8 @@ fn fault_48_a_directory_or_a_pipe_in_a_files_place_is_named() {
     host.applied(TASKS);
     for make in ["mkdir", "mkfifo"] {
         host.sh(&format!("rm {DEFAULTS}; {make} {DEFAULTS}"));
-        changed(&host).said(3, &["spark-defaults.conf exists and is not a regular file; move it away"]);
+        changed(&host)
+            .said(3, &["spark-defaults.conf exists and is not a regular file; move it away"]);
         host.sh(&format!("rm -r {DEFAULTS}"));
         host.converges(TASKS);
     }
@@ -152,7 +161,9 @@ fn fault_50_modes_do_not_depend_on_anybodys_umask() {
         host.applied(TASKS);
         host.is_converged(TASKS);
         let modes = "find /opt /var/lib/provision /etc/spark* -printf '%P %m %y\\n' 2>/dev/null";
-        let modes = host.sh(&format!("{modes} | grep -v -e ^runs/ -e ^cache/ -e ^spark-3.5.1-[0-9a-f]* | sort"));
+        let modes = host.sh(&format!(
+            "{modes} | grep -v -e ^runs/ -e ^cache/ -e ^spark-3.5.1-[0-9a-f]* | sort"
+        ));
         let own = host.sh("find /var/lib/provision /run/provision -type d -printf '%m\\n' | sort -u; stat -c %a /opt/spark/conf/*");
         (modes, own)
     };

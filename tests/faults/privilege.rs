@@ -66,7 +66,8 @@ fn fault_33_a_password_that_sudo_does_not_ask_for_goes_nowhere() {
     ran.said(0, &[]);
     assert!(!ran.all().contains(PASSWORD), "{ran:?}");
     host.sh("! test -e /pwned");
-    let kept = format!("! grep -rqs {PASSWORD} /var/lib/provision /run/provision /home/ops /root /tmp");
+    let kept =
+        format!("! grep -rqs {PASSWORD} /var/lib/provision /run/provision /home/ops /root /tmp");
     host.sh(&kept);
     assert!(!host.sh("journalctl -q --no-pager").contains(PASSWORD));
     host.is_converged(TASKS);

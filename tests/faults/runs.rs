@@ -58,13 +58,17 @@ fn from_web(host: &Host, make: &str, digest: Option<&str>) {
     );
     let text = fs::read_to_string(host.operator.inventory()).unwrap();
     let line = text.lines().find(|line| line.contains("archive:")).unwrap().to_owned();
-    let new = format!("  archive: {{ url: \"http://127.0.0.1:8000/spark.tgz\", sha512: {digest} }}");
+    let new =
+        format!("  archive: {{ url: \"http://127.0.0.1:8000/spark.tgz\", sha512: {digest} }}");
     host.operator.edit(&line, &new);
 }
 
 #[track_caller]
 fn nothing_unpacked(host: &Host) {
-    assert_eq!(host.sh("ls -A /opt; find / -xdev -name 'evil*' -not -path '/web/*' -not -path '/proc/*'"), "");
+    assert_eq!(
+        host.sh("ls -A /opt; find / -xdev -name 'evil*' -not -path '/web/*' -not -path '/proc/*'"),
+        ""
+    );
     let left = host.sh("find /opt /var/lib/provision -name '.provision.*'");
     assert_eq!(left, "", "temporaries are left");
 }
@@ -117,6 +121,15 @@ fn fault_78_a_port_that_somebody_else_has() {
     host.until("ss -Hltn | grep -q ':2181 '");
     let before = host.tree();
     let ran = host.run("apply", &["-y", "-t", "zookeeper"]);
-    ran.said(1, &["h1", "port 2181, which zookeeper needs, is taken by", "python3", "pid=", "nothing was changed"]);
+    ran.said(
+        1,
+        &[
+            "h1",
+            "port 2181, which zookeeper needs, is taken by",
+            "python3",
+            "pid=",
+            "nothing was changed",
+        ],
+    );
     assert_eq!(host.tree(), before);
 }

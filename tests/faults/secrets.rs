@@ -33,12 +33,12 @@ fn has_no_canary(what: &str, text: &str) {
 #[test]
 fn fault_92_a_secret_is_in_no_argument_list_and_no_environment_there() {
     let host = host();
+    // Not to find the search itself.
+    let search = format!("[{}]{}", &CANARY[..1], &CANARY[1..]);
     // Sampled as fast as one shell can, from before the first action until after the last.
     host.sh(&format!(
         "nohup setsid sh -c 'until [ -e /stop ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null \
-         | tr \"\\0\" \"\\n\" | grep -a {} >>/hits; echo x >>/samples; done' >/dev/null 2>&1 &",
-        // Not to find the search itself.
-        format!("[{}]{}", &CANARY[..1], &CANARY[1..])
+         | tr \"\\0\" \"\\n\" | grep -a {search} >>/hits; echo x >>/samples; done' >/dev/null 2>&1 &"
     ));
     host.applied(TASKS);
     host.is_converged(TASKS);
@@ -51,7 +51,9 @@ fn fault_92_a_secret_is_in_no_argument_list_and_no_environment_there() {
 #[test]
 fn fault_93_a_secret_is_in_no_output_log_plan_record_or_file_but_its_own() {
     let host = host();
-    for more in [&["-v"][..], &["--json"][..], &["-v", "-e", "spark.defaults.spark.cores.max=1"][..]] {
+    for more in
+        [&["-v"][..], &["--json"][..], &["-v", "-e", "spark.defaults.spark.cores.max=1"][..]]
+    {
         let plan = host.run("plan", &[&["-t", TASKS], more].concat());
         has_no_canary("plan", &plan.all());
         let apply = host.run("apply", &[&["-y", "-t", TASKS], more].concat());
@@ -91,7 +93,16 @@ fn fault_94_a_secret_in_the_inventory_is_refused_and_not_repeated() {
 fn fault_95_what_we_leave_on_this_machine_is_nobody_elses() {
     let host = host();
     let mut shell = Command::new("sh");
-    shell.args(["-c", "umask 000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_provision"), "apply", "-y", "-t", TASKS]);
+    shell.args([
+        "-c",
+        "umask 000; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_provision"),
+        "apply",
+        "-y",
+        "-t",
+        TASKS,
+    ]);
     shell.arg(host.operator.inventory()).env_remove("SSH_AUTH_SOCK");
     for (name, value) in &host.operator.environment {
         shell.env(name, value);
@@ -105,7 +116,8 @@ fn fault_95_what_we_leave_on_this_machine_is_nobody_elses() {
     assert_eq!(own, 0o700);
     // A directory of somebody else's making is not used.
     host.operator.disconnect();
-    fs::set_permissions(host.operator.path("provision"), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(host.operator.path("provision"), fs::Permissions::from_mode(0o777))
+        .unwrap();
     let ran = host.run("plan", &["-t", TASKS]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.all().contains("must be a directory of yours with mode 0700"), "{ran:?}");

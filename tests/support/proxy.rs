@@ -38,7 +38,11 @@ impl Proxy {
                     return;
                 }
                 let Ok(far) = TcpStream::connect(&target) else { continue };
-                shared.ends.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                shared
+                    .ends
+                    .lock()
+                    .unwrap()
+                    .extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
                 let pair = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
                 thread::spawn(move || pump(near, far, &up, Some(&up.up)));
@@ -56,11 +60,6 @@ impl Proxy {
     /// Cuts the wire as soon as so many bytes went to the host, once.
     pub(crate) fn cut_at(&self, bytes: u64) {
         self.state.cut_at.store(bytes.max(1), Ordering::SeqCst);
-    }
-
-    /// Whether that has happened.
-    pub(crate) fn was_cut(&self) -> bool {
-        self.state.cut_at.load(Ordering::SeqCst) == 0
     }
 
     /// Cuts all connections now; new ones are let through.
@@ -114,10 +113,12 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, count: Option<&At
         if to.write_all(&buffer[..pass]).is_err() {
             break;
         }
-        if pass < read || count.is_some_and(|count| {
-            let limit = state.cut_at.load(Ordering::SeqCst);
-            limit > 0 && count.load(Ordering::SeqCst) >= limit
-        }) {
+        if pass < read
+            || count.is_some_and(|count| {
+                let limit = state.cut_at.load(Ordering::SeqCst);
+                limit > 0 && count.load(Ordering::SeqCst) >= limit
+            })
+        {
             state.cut_at.store(0, Ordering::SeqCst);
             state.cut();
             break;

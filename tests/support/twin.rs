@@ -94,7 +94,8 @@ impl Host {
 
     /// Waits until it has booted.
     pub(crate) fn boot(&self) {
-        let words = "systemctl is-system-running; test -e /run/nologin || ss -Hltn | grep -q ':22 '";
+        let words =
+            "systemctl is-system-running; test -e /run/nologin || ss -Hltn | grep -q ':22 '";
         self.until(&format!("{words} && case $(systemctl is-system-running) in running|degraded) ;; *) false ;; esac"));
     }
 
@@ -164,8 +165,10 @@ impl Host {
 
     /// Digests of everything that an installer could touch: a refusal changes nothing.
     pub(crate) fn tree(&self) -> String {
-        self.sh("find /etc /opt /usr /var/lib/provision /root /home -xdev -type f ! -path '/etc/ssh/*' \
-                 -printf '%p %s %T@ %m %U:%G\\n' 2>/dev/null | sort | sha256sum")
+        self.sh(
+            "find /etc /opt /usr /var/lib/provision /root /home -xdev -type f ! -path '/etc/ssh/*' \
+                 -printf '%p %s %T@ %m %U:%G\\n' 2>/dev/null | sort | sha256sum",
+        )
     }
 
     /// Daemon settings of sshd, over the image's.
@@ -185,11 +188,17 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.operator.disconnect();
         if std::thread::panicking() && std::env::var_os("FAULTS_KEEP").is_some() {
-            eprintln!("{} is left as it is, and so is {:?}", self.container, self.operator.home.path());
+            let _ = writeln!(
+                std::io::stderr(),
+                "{} is left as it is, and so is {:?}",
+                self.container,
+                self.operator.home.path()
+            );
             return;
         }
         let words = ["rm", "--force", "--volumes", &self.container];
-        let _ = Command::new("docker").args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ =
+            Command::new("docker").args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
@@ -299,7 +308,8 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (sender, lines) = std::sync::mpsc::channel();
-        let read = |stream: Box<dyn std::io::Read + Send>, sender: std::sync::mpsc::Sender<String>| {
+        let read = |stream: Box<dyn std::io::Read + Send>,
+                    sender: std::sync::mpsc::Sender<String>| {
             thread::spawn(move || {
                 let mut all = String::new();
                 let mut reader = BufReader::new(stream);
@@ -369,7 +379,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(20));
         };
-        let mut text = |stream: Option<thread::JoinHandle<String>>| {
+        let text = |stream: Option<thread::JoinHandle<String>>| {
             stream.map_or_else(String::new, |thread| thread.join().unwrap_or_default())
         };
         let (out, err) = (text(self.out.take()), text(self.err.take()));
@@ -530,7 +540,7 @@ fn build_image(tag: &str, deb: &Path) {
     let spec =
         TwinSpec { cluster: cluster.clone(), hosts: vec![TwinHost { name, engine: Engine::None }] };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let up = runtime.block_on(lab::up(&spec, &mut |line| eprintln!("{line}")));
+    let up = runtime.block_on(lab::up(&spec, &mut |_| ()));
     let container = format!("provision-lab-{cluster}-h1");
     let base = up.map(|_| docker(&["inspect", "--format", "{{.Config.Image}}", &container]));
     let _ = runtime.block_on(lab::down(&cluster, &mut |_| ()));

@@ -3,18 +3,11 @@
 //! nothing to do, and every managed file is that of an undisturbed run.
 //!
 //! `SWEEP=all` tries every point; without it eight of them are spread over the run.
-#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up is to stop")]
-#![expect(clippy::expect_used, reason = "a test whose world cannot be set up is to stop")]
-
-#[path = "support/proxy.rs"]
-mod proxy;
-#[path = "support/twin.rs"]
-mod twin;
 
 use std::fs;
 
-use proxy::Proxy;
-use twin::{Host, Ran, until};
+use super::proxy::Proxy;
+use super::twin::{Host, Ran, until};
 
 const TASKS: &str = "base,zookeeper,masters,spark";
 
@@ -33,7 +26,8 @@ fn sweep_a_run_that_is_disturbed_anywhere_is_finished_by_the_next_one() {
     let all = std::env::var_os("SWEEP").is_some_and(|which| which == "all");
     let step = if all { 1 } else { (points.len() / 8).max(1) };
     let mut wrong = Vec::new();
-    for point in points.iter().skip(step / 2).step_by(step).take(if all { points.len() } else { 8 }) {
+    for point in points.iter().skip(step / 2).step_by(step).take(if all { points.len() } else { 8 })
+    {
         match disturbed(point, &undisturbed) {
             Ok(()) => println!("{point:?}: ok"),
             Err(why) => wrong.push(format!("{point:?}: {why}")),
@@ -55,7 +49,9 @@ fn undisturbed() -> (String, Vec<Point>) {
             points.push(Point::Kill("action_started", number));
         } else if line.contains("\"action_ended\"") {
             let end = proxy.sent();
-            points.extend([begin + (end - begin) / 3, begin + (end - begin) * 2 / 3, end].map(Point::Cut));
+            points.extend(
+                [begin + (end - begin) / 3, begin + (end - begin) * 2 / 3, end].map(Point::Cut),
+            );
             points.push(Point::Kill("action_ended", number));
             number += 1;
         } else if line.contains("\"run_ended\"") {
@@ -90,7 +86,8 @@ fn disturbed(point: &Point, undisturbed: &str) -> Result<(), String> {
     }
     // What still works there holds the lock.
     until("the lock is free", || {
-        host.try_sh("! test -e /run/provision/lock || flock -n /run/provision/lock true", "").code == 0
+        host.try_sh("! test -e /run/provision/lock || flock -n /run/provision/lock true", "").code
+            == 0
     });
     good("the next apply", &host.run("apply", &["-y", "-t", TASKS]))?;
     let third = host.run("apply", &["-t", TASKS]);
