@@ -3,8 +3,8 @@
 
 CACHE ?= .cache
 
-# Tests in containers are named lab_*, faults and sweep; everything else needs none.
-FAST := $(filter-out lab_% faults sweep,$(basename $(notdir $(wildcard tests/*.rs))))
+# Tests in containers are named lab_* and faults; everything else needs none.
+FAST := $(filter-out lab_% faults,$(basename $(notdir $(wildcard tests/*.rs))))
 
 .PHONY: help demo demo-down test fast lab lint fmt bench sweep engine tools
 
@@ -25,7 +25,10 @@ fast: tools ## Tests that need no container
 
 lab: engine tools ## Tests in containers: the whole main job
 	cargo test --test lab_host --test lab_main -- --nocapture
-	cargo test --test faults
+	cargo test --test faults -- --test-threads 4
+
+sweep: engine ## Every cut of every action, on the wire and of our own process (under an hour)
+	SWEEP=all cargo test --test faults sweep_ -- --nocapture
 
 lint: ## Format, clippy, documentation, shell scripts
 	cargo fmt --check

@@ -2,8 +2,8 @@
 //! order; gates between waves. Emits events and decides nothing but who goes next in a quorum.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
@@ -158,7 +158,10 @@ impl<Hosts: Change> Run<Hosts> {
         let budget = self.max_failed.unwrap_or_else(|| rollout.budget(members.len()));
         // Hosts that never answered do not keep the others from their first installation.
         (out > 0 && out + silent > budget).then(|| {
-            format!("{out} of its {} hosts failed before, and {budget} may (--max-failed)", members.len())
+            format!(
+                "{out} of its {} hosts failed before, and {budget} may (--max-failed)",
+                members.len()
+            )
         })
     }
 
@@ -182,7 +185,9 @@ impl<Hosts: Change> Run<Hosts> {
                 self.block(waves.iter(), "the run was interrupted").await;
                 return;
             }
-            if let Some(task) = stage.task.filter(|task| task.card().check.is_some_and(Check::elects)) {
+            if let Some(task) =
+                stage.task.filter(|task| task.card().check.is_some_and(Check::elects))
+            {
                 // Whoever leads now goes last, whoever led when the plan was made.
                 if total > 1 {
                     match self.next_of_quorum(task, wave, &mut waves, &touched).await {
@@ -407,7 +412,8 @@ impl<Hosts: Change> Run<Hosts> {
         {
             return (Outcome::Failed { status: NO_ROOM, reason: why }, String::new());
         }
-        if action.task == Task::Agents && resource.as_service().is_some_and(|it| it.disturbs(&gaps)) {
+        if action.task == Task::Agents && resource.as_service().is_some_and(|it| it.disturbs(&gaps))
+        {
             let due = self.state.lock().await.to_drain.remove(host);
             if due && let Err(reason) = drain(self, host).await {
                 return (Outcome::Failed { status: 0, reason }, String::new());
@@ -446,7 +452,8 @@ impl<Hosts: Change> Run<Hosts> {
                         .unwrap_or("it failed without a word")
                         .to_owned();
                     if let Resource::Proof(proof) = resource
-                        && let Some(rung) = smoke::ladder(self, host, proof, &ended.output_tail).await
+                        && let Some(rung) =
+                            smoke::ladder(self, host, proof, &ended.output_tail).await
                     {
                         reason = rung;
                     }
@@ -481,8 +488,7 @@ impl<Hosts: Change> Run<Hosts> {
         resource: &Resource,
     ) -> Result<Vec<resource::Gap>, Outcome> {
         let probe = resource::probe(&[resource]);
-        let sections =
-            self.hosts.ask(host, &probe, ASK_LIMIT).await.map_err(Outcome::Lost)?;
+        let sections = self.hosts.ask(host, &probe, ASK_LIMIT).await.map_err(Outcome::Lost)?;
         match resource::read(resource, &sections) {
             Look::Facts(facts) => Ok(resource::diff(&resource.want(), &facts)),
             Look::Later(when) => {
@@ -536,7 +542,8 @@ impl<Hosts: Change> Run<Hosts> {
             if missing.is_empty() && !leaderless {
                 break (true, health);
             }
-            let waiting = if missing.is_empty() { "a leader".to_owned() } else { missing.join("; ") };
+            let waiting =
+                if missing.is_empty() { "a leader".to_owned() } else { missing.join("; ") };
             if waiting != said {
                 said.clone_from(&waiting);
                 self.sink.emit(Event::GateWaiting {
@@ -546,7 +553,10 @@ impl<Hosts: Change> Run<Hosts> {
                 });
             }
             let hopeless = self.crash_loops(&units, &mut restarts).await;
-            if began.elapsed() > limit || hopeless || self.stop.asked() && began.elapsed() > POLL * 4 {
+            if began.elapsed() > limit
+                || hopeless
+                || self.stop.asked() && began.elapsed() > POLL * 4
+            {
                 break (false, health);
             }
             tokio::time::sleep(POLL).await;
@@ -566,7 +576,9 @@ impl<Hosts: Change> Run<Hosts> {
             if member == Member::Serving {
                 for (_, id) in started.get(&host).into_iter().flatten() {
                     let wish = self.desired.find(&host, task, id);
-                    let Some(Resource::Service(it)) = wish.map(|wish| &wish.resource) else { continue };
+                    let Some(Resource::Service(it)) = wish.map(|wish| &wish.resource) else {
+                        continue;
+                    };
                     if let Err(Outcome::Failed { reason, .. } | Outcome::Lost(reason)) =
                         self.stamp(&host, it).await
                     {
@@ -612,11 +624,11 @@ impl<Hosts: Change> Run<Hosts> {
             let name = format!("{unit}.service");
             let probe = Probe::new("units", service::show([name.as_str()]));
             let Ok(sections) = self.hosts.ask(host, &probe, ASK_LIMIT).await else { continue };
-            let Some(unit) = sections.get("units").and_then(|text| service::unit(unit, text)) else {
+            let Some(unit) = sections.get("units").and_then(|text| service::unit(unit, text))
+            else {
                 continue;
             };
-            let (first, strikes) =
-                *seen.entry(host.clone()).or_insert((unit.restarts, 0));
+            let (first, strikes) = *seen.entry(host.clone()).or_insert((unit.restarts, 0));
             let down = matches!(unit.sub, "auto-restart" | "failed");
             seen.insert(host.clone(), (first, if down { strikes + 1 } else { 0 }));
             if unit.restarts >= first + 2 || strikes > 8 {
@@ -651,7 +663,8 @@ impl<Hosts: Change> Run<Hosts> {
         let witnesses = check.witnesses(&self.inventory);
         let asked = witnesses.iter().map(|host| async move {
             let questions = check.questions(&self.inventory, host);
-            let sections = self.hosts.ask(host, &health::probe(&questions), ASK_LIMIT).await.ok()?;
+            let sections =
+                self.hosts.ask(host, &health::probe(&questions), ASK_LIMIT).await.ok()?;
             Some((host.clone(), health::replies(&questions, &sections)))
         });
         for answer in all(asked).await.into_iter().flatten() {
@@ -692,4 +705,3 @@ fn tail(text: &str, lines: usize) -> String {
     }
     tail
 }
-

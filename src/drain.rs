@@ -30,7 +30,8 @@ pub(crate) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> R
     let leader = leader.ok_or("it cannot be drained: no master leads")?;
     let replies = run.replies(Check::Agents).await;
     let listed = leaders_agents(&run.inventory, &replies);
-    let listed = listed.ok_or("it cannot be drained: the leading master did not list its agents")?;
+    let listed =
+        listed.ok_or("it cannot be drained: the leading master did not list its agents")?;
     // Whoever is not there runs nothing.
     let Some(agent) = listed.get(&address).filter(|agent| agent.active) else { return Ok(()) };
     let id = agent.info.id.clone();
@@ -41,7 +42,10 @@ pub(crate) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> R
         .map_err(|why| format!("it cannot be drained: {leader}: {why}"))?;
     if ended.status != 0 {
         let said = ended.output_tail.lines().rev().find(|line| !line.trim().is_empty());
-        return Err(format!("the leading master does not drain it: {}", said.unwrap_or("no answer")));
+        return Err(format!(
+            "the leading master does not drain it: {}",
+            said.unwrap_or("no answer")
+        ));
     }
     let began = Instant::now();
     let limit = Duration::from_secs(DRAIN_GRACE_SECS) + SLACK;
@@ -107,8 +111,10 @@ mod tests {
 
     #[test]
     fn the_recorded_drain_is_seen_to_go_on_and_to_end() {
-        let draining = include_str!("../tests/fixtures/real/masters/12-drain/04-slaves-draining.http");
-        let drained = include_str!("../tests/fixtures/real/masters/12-drain/05-slaves-drained.http");
+        let draining =
+            include_str!("../tests/fixtures/real/masters/12-drain/04-slaves-draining.http");
+        let drained =
+            include_str!("../tests/fixtures/real/masters/12-drain/05-slaves-drained.http");
         let states = |text: &str| -> Vec<String> {
             let body = body(text);
             let ids = body["slaves"].as_array().unwrap().iter();

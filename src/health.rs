@@ -258,10 +258,9 @@ fn masters(inventory: &Inventory, answers: &BTreeMap<HostName, Replies>) -> Heal
                 Member::Sick(format!("nothing answers on port {MASTER_PORT}"))
             }
             Some(reply) => match serde_json::from_str::<Json>(&reply.body) {
-                Err(_) => Member::Sick(format!(
-                    "its metrics answer HTTP {} and no JSON",
-                    reply.status
-                )),
+                Err(_) => {
+                    Member::Sick(format!("its metrics answer HTTP {} and no JSON", reply.status))
+                }
                 Ok(metrics) => {
                     let value = |name: &str| metrics.get(name).and_then(Json::as_f64);
                     let elected = value("master/elected") == Some(1.0);
@@ -362,7 +361,8 @@ pub fn leaders_agents(
     let body = Check::Masters.members(inventory).iter().find_map(|host| {
         // Only the leader answers 200; before Mesos 1.0 everybody does, so its own pid must lead.
         let reply = reply(Check::Agents, inventory, host, answers)?;
-        let body: Json = (reply.status == 200).then(|| serde_json::from_str(&reply.body).ok())??;
+        let body: Json =
+            (reply.status == 200).then(|| serde_json::from_str(&reply.body).ok())??;
         let leads = match (body.get("leader"), body.get("pid")) {
             (Some(leader), Some(pid)) => leader == pid,
             _ => true,
@@ -453,7 +453,11 @@ fn metric_line(body: &str, name: &str) -> Option<u64> {
 }
 
 fn first_line(body: &str) -> String {
-    body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing").to_owned()
+    body.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("it says nothing")
+        .to_owned()
 }
 
 /// The probe that puts all questions: one `curl` for every URL, one `bash` for every ZooKeeper.

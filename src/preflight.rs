@@ -34,7 +34,8 @@ pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
     probe.section("listening", "ss -Hltnp 2>/dev/null");
     // Not `docker --version`: the client of 20.10 talks to the socket even for that, which starts the
     // engine (seen in the lab).
-    probe.section("docker", "! command -v dockerd >/dev/null 2>&1 || dockerd --version 2>/dev/null");
+    probe
+        .section("docker", "! command -v dockerd >/dev/null 2>&1 || dockerd --version 2>/dev/null");
     probe
 }
 
@@ -67,7 +68,10 @@ pub fn check(
         let text = |name: &str| answer.get(name).map_or("", |text| text.trim());
         os(text("os")).into_iter().for_each(&mut say);
         if !matches!(text("architecture"), "x86_64" | "aarch64") {
-            say(error("architecture", format!("{} is not supported; x86_64 and aarch64 are", text("architecture"))));
+            say(error(
+                "architecture",
+                format!("{} is not supported; x86_64 and aarch64 are", text("architecture")),
+            ));
         }
         if text("systemd") != "yes" {
             say(error("no-systemd", "systemd does not run this host; services cannot be managed"));
@@ -96,7 +100,9 @@ fn error(name: &'static str, message: impl Into<String>) -> Problem {
 
 fn os(text: &str) -> Option<Problem> {
     let field = |key: &str| {
-        text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('=')).map(|v| v.trim_matches('"'))
+        text.lines()
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
+            .map(|v| v.trim_matches('"'))
     };
     let version: f64 = field("VERSION_ID").and_then(|v| v.parse().ok()).unwrap_or(0.0);
     match field("ID") {
@@ -104,7 +110,9 @@ fn os(text: &str) -> Option<Problem> {
         Some("ubuntu") if version >= 22.04 => None,
         Some(id) => Some(error(
             "unsupported-os",
-            format!("{id} {version} is not supported; Debian 11 and later and Ubuntu 22.04 and later are"),
+            format!(
+                "{id} {version} is not supported; Debian 11 and later and Ubuntu 22.04 and later are"
+            ),
         )),
         None => Some(error("unsupported-os", "/etc/os-release does not say what this is")),
     }
@@ -160,8 +168,11 @@ fn inodes(text: &str) -> Vec<Problem> {
             let place = row.get(5)?;
             // Some file systems have no fixed number of them and say 0.
             (all > 0 && free < INODES).then(|| {
-                error("disk-full", format!("{place} has {free} of {all} inodes free and needs {INODES}"))
-                    .help("remove files there, many small ones first")
+                error(
+                    "disk-full",
+                    format!("{place} has {free} of {all} inodes free and needs {INODES}"),
+                )
+                .help("remove files there, many small ones first")
             })
         })
         .collect()
@@ -178,7 +189,10 @@ fn memory(inventory: &Inventory, host: &HostName, text: &str) -> Option<Problem>
         severity: Severity::Warning,
         ..error(
             "memory-promised",
-            format!("its agent would offer {asked} MiB of memory and the host has {}", total / 1024),
+            format!(
+                "its agent would offer {asked} MiB of memory and the host has {}",
+                total / 1024
+            ),
         )
     })
 }
@@ -203,7 +217,8 @@ fn ports(
     };
     let mut problems = Vec::new();
     for (task, unit, ports) in wanted {
-        let ours = service::unit(unit, units).is_some_and(|unit| unit.active != "inactive" && unit.active != "failed");
+        let ours = service::unit(unit, units)
+            .is_some_and(|unit| unit.active != "inactive" && unit.active != "failed");
         if ours || !plan.actions().any(|(h, action)| h == host && action.task == task) {
             continue;
         }
@@ -217,8 +232,11 @@ fn ports(
                     .and_then(|(_, rest)| rest.split_once(')'))
                     .map_or("a process", |(who, _)| who);
                 problems.push(
-                    error("port-taken", format!("port {port}, which {unit} needs, is taken by {who}"))
-                        .help("stop it, or move it to another port"),
+                    error(
+                        "port-taken",
+                        format!("port {port}, which {unit} needs, is taken by {who}"),
+                    )
+                    .help("stop it, or move it to another port"),
                 );
             }
         }
@@ -257,15 +275,15 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
     }
     if !docker.is_empty() {
         problems.extend(
-            compatibility::docker_on_mesos(&inventory.mesos.version, docker)
-                .into_iter()
-                .map(|finding| Problem {
+            compatibility::docker_on_mesos(&inventory.mesos.version, docker).into_iter().map(
+                |finding| Problem {
                     place: None,
                     severity: finding.severity,
                     name: "docker-version",
                     message: finding.message,
                     help: finding.help,
-                }),
+                },
+            ),
         );
     }
     problems
@@ -275,10 +293,9 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
 fn external(inventory: &Inventory) -> Vec<Question> {
     match &inventory.zookeeper {
         ZooKeeper::Managed { .. } => Vec::new(),
-        ZooKeeper::External { servers } => servers
-            .iter()
-            .map(|(host, port)| Question::FourLetter(host.clone(), *port))
-            .collect(),
+        ZooKeeper::External { servers } => {
+            servers.iter().map(|(host, port)| Question::FourLetter(host.clone(), *port)).collect()
+        }
     }
 }
 
@@ -344,8 +361,9 @@ fn clocks(answers: &BTreeMap<HostName, Sections>) -> Vec<(Option<HostName>, Prob
         .filter(|(_, time)| (time - median).abs() > SKEW_SECS)
         .map(|(host, time)| {
             let (by, way) = ((time - median).abs(), if time > median { "ahead" } else { "behind" });
-            let problem = error("clock-skew", format!("its clock is {by} s {way} of the others' median"))
-                .help("set up time synchronisation (systemd-timesyncd or chrony)");
+            let problem =
+                error("clock-skew", format!("its clock is {by} s {way} of the others' median"))
+                    .help("set up time synchronisation (systemd-timesyncd or chrony)");
             (Some(host.clone()), problem)
         })
         .collect()

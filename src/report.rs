@@ -126,7 +126,8 @@ impl Report {
 
     /// The exit code: 3 beats 5, 5 beats 4.
     pub fn exit(&self) -> u8 {
-        let smoke_failed = self.smoke.iter().any(|(_, _, result, _)| *result == SmokeOutcome::Failed);
+        let smoke_failed =
+            self.smoke.iter().any(|(_, _, result, _)| *result == SmokeOutcome::Failed);
         if let Some(signal) = &self.interrupted {
             match signal.as_str() {
                 "SIGHUP" => 129,

@@ -42,7 +42,9 @@ pub(crate) async fn no_room<Hosts: Change>(run: &Run<Hosts>, proof: &Proof) -> O
     };
     let (cpus, mem) = (free("cpus")?, free("mem")?);
     (cpus < CORES || mem < MEMORY_MIB).then(|| {
-        format!("{agent} has {cpus} cpus and {mem} MiB free, an executor needs {CORES} and {MEMORY_MIB}")
+        format!(
+            "{agent} has {cpus} cpus and {mem} MiB free, an executor needs {CORES} and {MEMORY_MIB}"
+        )
     })
 }
 
@@ -69,7 +71,8 @@ pub(crate) async fn unseen<Hosts: Change>(
         let at = one.get("pid")?.as_str()?.split('@').nth(1)?.rsplit_once(':')?.0;
         (at == address).then(|| one.get("id")?.as_str())?
     })?;
-    let elsewhere = tasks.iter().any(|task| task.get("slave_id").and_then(Json::as_str) != Some(id));
+    let elsewhere =
+        tasks.iter().any(|task| task.get("slave_id").and_then(Json::as_str) != Some(id));
     elsewhere.then(|| format!("tasks of framework {framework} ran elsewhere than on {agent}"))
 }
 
@@ -107,7 +110,9 @@ pub(crate) async fn ladder<Hosts: Change>(
     };
     let line = |mark: &str| output.lines().find(|line| line.contains(mark)).map(str::trim);
     if line("refused authentication").is_some() {
-        return Some("the master refused the driver's credentials; check mesos.credentials".to_owned());
+        return Some(
+            "the master refused the driver's credentials; check mesos.credentials".to_owned(),
+        );
     }
     let framework = output
         .lines()

@@ -55,9 +55,9 @@ impl Templates {
                 names.join(", ")
             ));
         }
-        let all = BUILT_IN.iter().map(|(name, text)| {
-            (*name, overrides.get(*name).map_or(*text, String::as_str))
-        });
+        let all = BUILT_IN
+            .iter()
+            .map(|(name, text)| (*name, overrides.get(*name).map_or(*text, String::as_str)));
         tera.add_raw_templates(all).map_err(|error| error.to_string())?;
         Ok(Templates { tera })
     }

@@ -24,7 +24,9 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     let apply = lab.run("apply", &["-y"]);
     assert_eq!(apply.code, 0, "{apply:?}");
     for agent in ["a1", "a2"] {
-        assert!(apply.err.contains(&format!("smoke pi-in-image {agent}: passed: Pi is roughly 3.1")));
+        assert!(
+            apply.err.contains(&format!("smoke pi-in-image {agent}: passed: Pi is roughly 3.1"))
+        );
         assert!(apply.err.contains(&format!("smoke pi-on-{agent} {agent}: not_run: no libmesos")));
     }
     assert!(apply.out.contains("not run (never counted as passed): pi-through-mesos"));
@@ -113,7 +115,7 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     assert!(apply.out.contains("unreachable: a2: no answer on port 22"), "{}", apply.out);
     assert_eq!(lab.on("a1", "cat /etc/mesos-slave/containerizers"), "docker,mesos\n");
     lab.docker(&["start", &lab.container("a2")]);
-    lab.settle("a2");
+    lab.settle();
     let back = lab.run("apply", &["-y"]);
     assert_eq!(back.code, 0, "{back:?}");
     assert_eq!(lab.run("plan", &["--detailed-exitcode"]).code, 0);
@@ -259,20 +261,15 @@ impl Lab {
         ["m1", "a1", "c1"].map(|host| self.on(host, list)).to_vec()
     }
 
-    /// Waits until a container that was started again answers on its SSH port.
-    fn settle(&self, host: &str) {
-        let probe = "systemctl is-active -q ssh || systemctl is-active -q sshd";
-        for _ in 0..150 {
-            let output = Command::new("docker")
-                .args(["exec", &self.container(host), "sh", "-c", probe])
-                .output()
-                .unwrap();
-            if output.status.success() {
+    /// Waits until a container that was started again answers, and all that runs on it serves.
+    fn settle(&self) {
+        for _ in 0..60 {
+            if self.run("status", &[]).code == 0 {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::thread::sleep(std::time::Duration::from_millis(500));
         }
-        panic!("{host} did not come back");
+        panic!("the cluster did not come back");
     }
 }
 

@@ -125,10 +125,8 @@ async fn unlock_shows_who_hangs_and_ends_it_with_all_its_children() {
     let opened = open(&sshd, "r1").await;
     let (mark, here) = (sshd.path("mark"), host());
     // The child does not hold the lock itself, as with what apt starts.
-    let fix = Fix::new(format!(
-        "echo looking; sleep 301 9>&- & echo $! > {}; sleep 302",
-        mark.display()
-    ));
+    let fix =
+        Fix::new(format!("echo looking; sleep 301 9>&- & echo $! > {}; sleep 302", mark.display()));
     let mut fleet = Some(opened.fleet);
     {
         let action = fleet.as_ref().unwrap().run(&here, "hangs", &fix);
@@ -148,10 +146,7 @@ async fn unlock_shows_who_hangs_and_ends_it_with_all_its_children() {
         assert!(held.processes.iter().any(|it| it.contains(command)), "{:?}", held.processes);
     }
     drop(fleet.take());
-    until(async || {
-        key.held().await.unwrap().unwrap().holder.controller == Controller::Gone
-    })
-    .await;
+    until(async || key.held().await.unwrap().unwrap().holder.controller == Controller::Gone).await;
     // Not what was confirmed: left alone.
     assert!(key.end("r0").await.unwrap_err().contains("another run"));
     assert!(std::fs::exists(format!("/proc/{}", child.trim())).unwrap());

@@ -19,9 +19,9 @@ use crate::plan::saved::Saved;
 use crate::plan::{Plan, Scope, plan, text};
 use crate::preflight;
 use crate::records::{self, EventLog, Record};
+use crate::remote::Change as _;
 use crate::remote::fleet::{Fleet, Opening};
 use crate::remote::shell::Changer;
-use crate::remote::Change as _;
 use crate::report::{Report, exit};
 use crate::ui::{Recorder, line, rfc3339, summary};
 
@@ -64,8 +64,13 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let (source, limits) = match &saved {
         None => (args.source.clone(), args.limits.clone()),
         Some(saved) => {
-            if !args.source.sets.is_empty() || args.limits.limit.is_some() || !args.limits.tasks.is_empty() {
-                return Ok(refuse("a saved plan holds its own -e, -l and -t; make another plan instead"));
+            if !args.source.sets.is_empty()
+                || args.limits.limit.is_some()
+                || !args.limits.tasks.is_empty()
+            {
+                return Ok(refuse(
+                    "a saved plan holds its own -e, -l and -t; make another plan instead",
+                ));
             }
             saved::again(saved)
         }
@@ -89,13 +94,17 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         Ok(scope) => scope,
         Err(why) => return Ok(refuse(&why)),
     };
-    if let Some(saved) = saved.as_ref().filter(|saved| saved.asked.digest != session.inventory.digest) {
+    if let Some(saved) =
+        saved.as_ref().filter(|saved| saved.asked.digest != session.inventory.digest)
+    {
         let path = saved.asked.inventory.display();
         return Ok(refuse(&format!(
             "the inventory {path} has changed since the plan was made; nothing was changed; make a new plan"
         )));
     }
-    Job { args, source, limits, session, scope, saved, run: run_id(), began: SystemTime::now() }.run().await
+    Job { args, source, limits, session, scope, saved, run: run_id(), began: SystemTime::now() }
+        .run()
+        .await
 }
 
 /// One apply, as it was asked for.
@@ -131,7 +140,10 @@ impl Job<'_> {
         };
         for (host, what) in opened.interrupted {
             let message = format!("interrupted earlier: {what}; going on from what is there");
-            let problem = Problem { severity: Severity::Warning, ..Problem::error(None, "interrupted", message) };
+            let problem = Problem {
+                severity: Severity::Warning,
+                ..Problem::error(None, "interrupted", message)
+            };
             recorder.emit(Event::Problem { problem, host: Some(host) });
         }
         let fleet = Arc::new(opened.fleet);
@@ -162,8 +174,15 @@ impl Job<'_> {
         plan.hits = running_work(&self.session, fleet, &plan, &observed).await;
         if let Some(saved) = &self.saved {
             let (source, limits) = (&self.source, &self.limits);
-            let now =
-                saved::save(&self.session, &plan, &observed, &self.scope, source, limits, &self.run);
+            let now = saved::save(
+                &self.session,
+                &plan,
+                &observed,
+                &self.scope,
+                source,
+                limits,
+                &self.run,
+            );
             let moved = saved.moved(&now);
             if !moved.is_empty() {
                 for what in moved {

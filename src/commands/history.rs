@@ -33,7 +33,13 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The inventory that names the masters
-    #[arg(short = 'i', long = "in", value_name = "INVENTORY", env = "PROVISION_INVENTORY", default_value = "inventory.yaml")]
+    #[arg(
+        short = 'i',
+        long = "in",
+        value_name = "INVENTORY",
+        env = "PROVISION_INVENTORY",
+        default_value = "inventory.yaml"
+    )]
     inventory: std::path::PathBuf,
     /// Override one value: `path.to.key=value`; a bare name sets a variable
     #[arg(short = 'e', long = "set", value_name = "PATH=VALUE")]
@@ -71,7 +77,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     if !answered {
         line(std::io::stderr().lock(), "no master answers; these are the copies on this machine");
-        records::kept_here(&session.inventory.cluster).into_iter().for_each(|record| newer(&mut all, record));
+        records::kept_here(&session.inventory.cluster)
+            .into_iter()
+            .for_each(|record| newer(&mut all, record));
     }
     let Some(id) = &args.id else {
         list(&all, &args.output);
@@ -79,14 +87,19 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     };
     let mut found = all.values().filter(|record| record.run.starts_with(id.as_str()));
     let (Some(record), None) = (found.next(), found.next()) else {
-        let text = format!("error: there is no run `{id}`, or more than one; `provision history` lists them");
+        let text = format!(
+            "error: there is no run `{id}`, or more than one; `provision history` lists them"
+        );
         line(std::io::stderr().lock(), &text);
         return Ok(exit::USAGE);
     };
     let mut out = std::io::stdout().lock();
     if args.print_inventory {
         for set in &record.inventory.sets {
-            line(std::io::stderr().lock(), &format!("it was applied with -e {}", printable(set.as_bytes())));
+            line(
+                std::io::stderr().lock(),
+                &format!("it was applied with -e {}", printable(set.as_bytes())),
+            );
         }
         line(&mut out, printable(record.inventory.text.as_bytes()).trim_end_matches('\n'));
     } else if args.output.json {
@@ -173,7 +186,10 @@ mod tests {
             for ended in order {
                 newer(&mut all, record(ended.then(|| outcome.clone())));
             }
-            assert_eq!(row(&all["r1"]), "r1  then  alice\\x1b[2J@laptop  exit 3: 3 changed, 1 failed");
+            assert_eq!(
+                row(&all["r1"]),
+                "r1  then  alice\\x1b[2J@laptop  exit 3: 3 changed, 1 failed"
+            );
         }
         assert!(row(&record(None)).ends_with("cut short, or running"));
     }

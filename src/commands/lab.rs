@@ -47,16 +47,14 @@ struct Ssh {
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let source = match &args.command {
-        LabCommand::Up(it) | LabCommand::Down(it) | LabCommand::Status(it) | LabCommand::Reset(it) => {
-            &it.source
-        }
+        LabCommand::Up(it)
+        | LabCommand::Down(it)
+        | LabCommand::Status(it)
+        | LabCommand::Reset(it) => &it.source,
         LabCommand::Ssh(it) => &it.source,
     };
-    let request = Request {
-        path: Some(source.inventory.clone()),
-        sets: source.sets.clone(),
-        lab: Lab::Yes,
-    };
+    let request =
+        Request { path: Some(source.inventory.clone()), sets: source.sets.clone(), lab: Lab::Yes };
     let inventory = match load(&request) {
         Ok(loaded) => loaded.inventory,
         Err(refused) => {

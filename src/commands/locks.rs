@@ -66,17 +66,21 @@ fn complain(locked: &BTreeMap<HostName, Holder>) {
         line(&mut err, &format!("error: {host} is locked by {holder}"));
     }
     let orphan = locked.iter().find(|(_, holder)| holder.controller == Controller::Gone);
-    line(&mut err, &match orphan {
-        Some((host, _)) => format!(
-            "nothing was changed; wait with --lock-timeout 10mins, or look at what hangs and end it with `provision unlock -l {host}`"
-        ),
-        None => "nothing was changed; wait with --lock-timeout 10mins".to_owned(),
-    });
+    line(
+        &mut err,
+        &match orphan {
+            Some((host, _)) => format!(
+                "nothing was changed; wait with --lock-timeout 10mins, or look at what hangs and end it with `provision unlock -l {host}`"
+            ),
+            None => "nothing was changed; wait with --lock-timeout 10mins".to_owned(),
+        },
+    );
 }
 
 /// Reads `10mins`; the units are those of the inventory's durations, and `s`, `m`, `h` beside them.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let (number, unit) =
+        text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let unit = match unit {
         "" | "s" => "secs",
         "m" | "min" => "mins",
@@ -116,7 +120,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("10mins", 600), ("10m", 600), ("1h", 3600)] {
+        for (text, seconds) in
+            [("90", 90), ("90s", 90), ("10mins", 600), ("10m", 600), ("1h", 3600)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert!(duration("soon").is_err());

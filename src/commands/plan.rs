@@ -97,8 +97,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         line(std::io::stderr().lock(), &text);
     }
     if let Some(path) = &args.out {
-        let saved =
-            save(&session, &plan, &observed, &scope, &args.source, &args.limits, &run);
+        let saved = save(&session, &plan, &observed, &scope, &args.source, &args.limits, &run);
         write(path, &saved)?;
     }
     let code = if !plan.is_empty() && args.detailed_exitcode {

@@ -23,7 +23,9 @@ pub fn read(path: &Path) -> anyhow::Result<Option<Saved>> {
     let mut file = match std::fs::File::open(path) {
         Ok(file) => file.take(MOST_BYTES),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
     };
     let mut text = Vec::new();
     // Whatever else cannot be read or is no text, the inventory's own reader says better.

@@ -96,7 +96,10 @@ pub async fn open(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Resu
     let mut inventory = loaded.inventory;
     if source.lab {
         let twin = lab::find(&inventory.cluster).await?.with_context(|| {
-            format!("no twin of `{}` runs here; start it with `provision lab up`", inventory.cluster)
+            format!(
+                "no twin of `{}` runs here; start it with `provision lab up`",
+                inventory.cluster
+            )
         })?;
         for note in lab::overlay(&mut inventory, &twin)? {
             line(std::io::stderr().lock(), &format!("twin: {note}"));
@@ -157,8 +160,12 @@ pub(super) fn overrides(inventory: &Path) -> anyhow::Result<BTreeMap<String, Str
 pub fn print_problems(problems: &[Problem], text: &str) {
     for problem in problems {
         match colour() {
-            Colour::No => line(std::io::stderr().lock(), show(problem, text, Style::Plain).trim_end()),
-            Colour::Yes => styled(std::io::stderr().lock(), show(problem, text, Style::Coloured).trim_end()),
+            Colour::No => {
+                line(std::io::stderr().lock(), show(problem, text, Style::Plain).trim_end())
+            }
+            Colour::Yes => {
+                styled(std::io::stderr().lock(), show(problem, text, Style::Coloured).trim_end())
+            }
         }
     }
 }
@@ -301,10 +308,8 @@ pub fn run_id() -> String {
 pub fn recorder(run: &str, output: impl Into<RunOutput>) -> Arc<Recorder> {
     let output = output.into();
     let variable = |name: &str| std::env::var(name).ok();
-    let stderr =
-        if std::io::stderr().is_terminal() { Stderr::Terminal } else { Stderr::Other };
-    let mut renderers: Vec<Box<dyn Render>> =
-        vec![screen::renderer(&output, stderr, &variable)];
+    let stderr = if std::io::stderr().is_terminal() { Stderr::Terminal } else { Stderr::Other };
+    let mut renderers: Vec<Box<dyn Render>> = vec![screen::renderer(&output, stderr, &variable)];
     if let Some(to) = &output.log_file {
         renderers.push(Box::new(Log::new(to.clone())));
     }

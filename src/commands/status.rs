@@ -46,7 +46,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         .filter_map(|task| Some((*task, task.health(&session.inventory, &answers)?)))
         .filter(|(_, health)| !health.members.is_empty())
         .collect();
-    let not_needed = |task: tasks::Task| task == tasks::Task::Dispatcher && !dispatcher_wanted(&observed);
+    let not_needed =
+        |task: tasks::Task| task == tasks::Task::Dispatcher && !dispatcher_wanted(&observed);
     let sick = healths.iter().any(|(task, health)| {
         !not_needed(*task) && health.members.values().any(|m| matches!(m, Member::Sick(_)))
     });
@@ -117,7 +118,8 @@ fn text(session: &Session, observed: &Observed, healths: &[(tasks::Task, Health)
         })
     });
     if let Some(weights) = weights {
-        let _ = writeln!(text, "\nroles\n  {}", weights.replace(',', "\n  ").replace('=', " weight "));
+        let _ =
+            writeln!(text, "\nroles\n  {}", weights.replace(',', "\n  ").replace('=', " weight "));
     }
     if let Some(spark) = &inventory.spark {
         let _ = writeln!(text, "\nimage {}", spark.image.name());

@@ -46,7 +46,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     for host in &hosts {
         let code = one(args, &opening, host).await;
         // 3 beats 4 beats 1.
-        let rank = |code| [exit::OK, exit::USAGE, exit::UNREACHABLE, exit::FAILED].iter().position(|c| *c == code);
+        let rank = |code| {
+            [exit::OK, exit::USAGE, exit::UNREACHABLE, exit::FAILED].iter().position(|c| *c == code)
+        };
         if rank(code) > rank(worst) {
             worst = code;
         }
@@ -87,7 +89,9 @@ async fn one(args: &Args, opening: &Opening, host: &HostName) -> u8 {
     }
     match key.end(&held.holder.run).await {
         Ok(()) => {
-            let text = format!("{host}: ended; its lock is free, and the next apply goes on from what is there");
+            let text = format!(
+                "{host}: ended; its lock is free, and the next apply goes on from what is there"
+            );
             line(std::io::stdout().lock(), &text);
             exit::OK
         }

@@ -88,8 +88,7 @@ pub async fn find(cluster: &str) -> anyhow::Result<Option<Twin>> {
     let docker = Docker::connect().await?;
     let found = container::list(&docker, cluster).await?;
     let dir = state::cluster_path(cluster)?;
-    let whole =
-        dir.join(network::IDENTITY).exists() && dir.join(network::KNOWN_HOSTS).exists();
+    let whole = dir.join(network::IDENTITY).exists() && dir.join(network::KNOWN_HOSTS).exists();
     let Some(base_archive) = found.values().map(|c| c.base_archive.clone()).next() else {
         return Ok(None);
     };

@@ -9,7 +9,7 @@ use anyhow::Context;
 use sha2::{Digest as _, Sha256};
 
 use super::Twin;
-use crate::inventory::{Digest, Fetch, Inventory, SecretRef, Source, Ssh, SparkImage};
+use crate::inventory::{Digest, Fetch, Inventory, SecretRef, Source, SparkImage, Ssh};
 use crate::mesos::flags::{Component, find};
 
 /// Points an inventory at its twin. Returns what was changed beside addresses, for people.
@@ -63,8 +63,7 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
             .into_iter()
             .flatten()
     {
-        credential.secret =
-            SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
+        credential.secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
     }
     if let Some(SparkImage::Build { base, .. }) = inventory.spark.as_mut().map(|s| &mut s.image) {
         if base != BASE_TAG {

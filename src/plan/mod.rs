@@ -159,9 +159,11 @@ pub fn plan(inventory: &Inventory, desired: &Desired, observed: &Observed, scope
                 continue;
             }
             let work = work(*task, wishes, answer);
-            plan.blocked.extend(
-                work.blind.into_iter().map(|because| Blocked { host: host.clone(), task: *task, because }),
-            );
+            plan.blocked.extend(work.blind.into_iter().map(|because| Blocked {
+                host: host.clone(),
+                task: *task,
+                because,
+            }));
             if !work.prepare.is_empty() {
                 prepare.hosts.entry(host.clone()).or_default().extend(work.prepare);
             }
@@ -189,11 +191,7 @@ pub fn plan(inventory: &Inventory, desired: &Desired, observed: &Observed, scope
             let (waves, blocked) = waves::waves(*task, roll, &rollout, health.as_ref(), &idle);
             plan.blocked.extend(blocked);
             if !waves.is_empty() {
-                rolls.push(Stage {
-                    task: Some(*task),
-                    title: task.card().title.to_owned(),
-                    waves,
-                });
+                rolls.push(Stage { task: Some(*task), title: task.card().title.to_owned(), waves });
             }
         }
     }
@@ -287,12 +285,7 @@ fn idle(
 }
 
 /// Members that answer, do not serve, and have nothing that we could make right.
-fn sick_but_right(
-    task: Task,
-    health: &Health,
-    scope: &Scope,
-    observed: &Observed,
-) -> Vec<Blocked> {
+fn sick_but_right(task: Task, health: &Health, scope: &Scope, observed: &Observed) -> Vec<Blocked> {
     health
         .members
         .iter()
@@ -304,10 +297,9 @@ fn sick_but_right(
         .filter(|(host, _)| matches!(observed.hosts.get(*host), Some(Seen::Answered(_))))
         // Where the service may rightly not run (nothing it needs is there), nothing is sick.
         .filter(|(host, _)| match observed.hosts.get(*host) {
-            Some(Seen::Answered(answer)) => task
-                .card()
-                .check
-                .is_none_or(|check| check != crate::health::Check::Dispatcher || runs("spark-dispatcher", answer)),
+            Some(Seen::Answered(answer)) => task.card().check.is_none_or(|check| {
+                check != crate::health::Check::Dispatcher || runs("spark-dispatcher", answer)
+            }),
             _ => true,
         })
         .map(|(host, why)| Blocked {

@@ -140,9 +140,10 @@ pub fn parse(text: &str) -> Option<Result<Saved, String>> {
             "the saved plan has format {format} and this provision reads {FORMAT}; make a new plan"
         )));
     }
-    Some(serde_json::from_value(any).map_err(|error| {
-        format!("the saved plan cannot be read ({error}); make a new plan")
-    }))
+    Some(
+        serde_json::from_value(any)
+            .map_err(|error| format!("the saved plan cannot be read ({error}); make a new plan")),
+    )
 }
 
 impl Saved {
@@ -166,12 +167,14 @@ impl Saved {
             Stage { task: stage.task, title: stage.title.clone(), waves: waves.collect(), hosts }
         });
         let stages = stages.collect();
-        let within = |host: &HostName| scope.hosts.as_ref().is_none_or(|hosts| hosts.contains(host));
-        let seen = observed.hosts.iter().filter(|(host, _)| within(host)).filter_map(|(host, seen)| {
-            let Seen::Answered(answer) = seen else { return None };
-            let looks = answer.looks.iter().map(|(id, look)| (id.to_string(), digest(look)));
-            Some((host.clone(), looks.collect()))
-        });
+        let within =
+            |host: &HostName| scope.hosts.as_ref().is_none_or(|hosts| hosts.contains(host));
+        let seen =
+            observed.hosts.iter().filter(|(host, _)| within(host)).filter_map(|(host, seen)| {
+                let Seen::Answered(answer) = seen else { return None };
+                let looks = answer.looks.iter().map(|(id, look)| (id.to_string(), digest(look)));
+                Some((host.clone(), looks.collect()))
+            });
         let unreachable = plan.unreachable.iter().filter(|(host, _)| within(host));
         Saved {
             provision_plan: FORMAT,
@@ -260,9 +263,11 @@ impl Saved {
         let mut gaps: Vec<String> = Vec::new();
         for action in actions.filter(|action| action.resource == resource) {
             gaps.extend(action.later.clone());
-            gaps.extend(action.gaps.iter().map(|gap| {
-                format!("{} {}", gap.fact, gap.seen.as_deref().unwrap_or("missing"))
-            }));
+            gaps.extend(
+                action.gaps.iter().map(|gap| {
+                    format!("{} {}", gap.fact, gap.seen.as_deref().unwrap_or("missing"))
+                }),
+            );
         }
         if gaps.is_empty() { "as wanted".to_owned() } else { gaps.join(", ") }
     }
@@ -273,7 +278,10 @@ impl Saved {
         for (host, actions) in self.stages.iter().flat_map(|stage| &stage.hosts) {
             work.entry(host).or_default().extend(actions.iter().map(|action| {
                 let texts = action.steps.iter();
-                (action, texts.filter_map(|name| self.texts.get(name)).map(String::as_str).collect())
+                (
+                    action,
+                    texts.filter_map(|name| self.texts.get(name)).map(String::as_str).collect(),
+                )
             }));
         }
         work

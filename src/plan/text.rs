@@ -43,7 +43,8 @@ pub fn plan(plan: &Plan) -> String {
         let _ = writeln!(text, "  {host}: {hit}");
     }
     for blocked in &plan.blocked {
-        let _ = writeln!(text, "  ! {}: {}: blocked: {}", blocked.host, blocked.task, blocked.because);
+        let _ =
+            writeln!(text, "  ! {}: {}: blocked: {}", blocked.host, blocked.task, blocked.because);
     }
     for (host, why) in &plan.unreachable {
         let _ = writeln!(text, "  ! {host}: unreachable: {why}");

@@ -69,7 +69,9 @@ fn quorum(
     }
     let leader = health.leader.as_ref().and_then(|leader| work.remove_entry(leader));
     let one_by_one = work.into_iter().chain(leader);
-    waves.extend(one_by_one.map(|(host, actions)| Wave { hosts: BTreeMap::from([(host, actions)]) }));
+    waves.extend(
+        one_by_one.map(|(host, actions)| Wave { hosts: BTreeMap::from([(host, actions)]) }),
+    );
     (waves, blocked)
 }
 

@@ -10,8 +10,8 @@ use crate::inventory::HostName;
 use crate::script::{Fix, Probe, Push, Sections};
 
 pub mod fleet;
-pub mod holder;
 pub mod handshakes;
+pub mod holder;
 pub mod sentence;
 pub mod shell;
 pub mod ssh;

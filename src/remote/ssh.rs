@@ -235,8 +235,13 @@ impl Master {
             // stderr is closed for masters that persist, unless at -v.
             Cause::Jump => {
                 let loud = self.aloud(ssh, options).await;
-                const NOISE: [&str; 5] =
-                    ["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
+                const NOISE: [&str; 5] = [
+                    "debug",
+                    "OpenSSH_",
+                    "Authenticated to ",
+                    "Transferred: ",
+                    "Bytes per second: ",
+                ];
                 let quiet = |line: &&str| !NOISE.iter().any(|noise| line.starts_with(noise));
                 let loud: Vec<&str> = loud.lines().filter(quiet).collect();
                 Err(classify(&loud.join("\n"), &context(ssh, None, None, seconds)))

@@ -128,12 +128,8 @@ impl Image {
         let _ = writeln!(script, "trap 'rm -rf \"$d\"' EXIT");
         let _ = writeln!(script, "mkdir \"$d/context\"");
         let mut write = |name: &str, text: &str| {
-            let _ = writeln!(
-                script,
-                "printf '%s' {} > \"$d/context\"/{}",
-                quote(text),
-                quote(name)
-            );
+            let _ =
+                writeln!(script, "printf '%s' {} > \"$d/context\"/{}", quote(text), quote(name));
         };
         write("Dockerfile", &build.dockerfile);
         for (name, text) in &build.files {
@@ -242,8 +238,7 @@ pub fn read(image: &Image, sections: &Sections) -> Look {
 /// Id and label of the image with a tag.
 fn find<'a>(name: &str, text: &'a str) -> Option<(&'a str, &'a str)> {
     let last = name.rsplit('/').next().unwrap_or(name);
-    let whole =
-        if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") };
+    let whole = if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") };
     let mut mine = false;
     for line in text.lines() {
         if let Some(tag) = line.strip_prefix("tag ") {
@@ -267,7 +262,6 @@ fn loaded(stamp: &str, text: &str) -> Option<Facts> {
         .all(|name| find(name.trim(), text).is_some());
     held.then(|| Facts::from([("archive", digest.to_owned())]))
 }
-
 
 #[cfg(test)]
 mod tests {

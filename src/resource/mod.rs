@@ -88,11 +88,7 @@ pub struct Gap {
 pub fn diff(want: &Facts, seen: &Facts) -> Vec<Gap> {
     want.iter()
         .filter(|(fact, value)| seen.get(*fact) != Some(value))
-        .map(|(fact, value)| Gap {
-            fact,
-            seen: seen.get(fact).cloned(),
-            want: value.clone(),
-        })
+        .map(|(fact, value)| Gap { fact, seen: seen.get(fact).cloned(), want: value.clone() })
         .collect()
 }
 
@@ -215,7 +211,9 @@ impl Resource {
             Resource::Directory(it) => vec![&it.path],
             Resource::Link(it) => vec![&it.path],
             Resource::Unpacked(it) => vec![&it.marker],
-            Resource::Service(it) => it.inputs.iter().chain(&it.needs).map(String::as_str).collect(),
+            Resource::Service(it) => {
+                it.inputs.iter().chain(&it.needs).map(String::as_str).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -144,10 +144,7 @@ mod tests {
     #[test]
     fn removed_but_configured_is_not_installed() {
         let dpkg = "dpkg installed 1.21.22 amd64\n";
-        assert_eq!(
-            look(&format!("{dpkg}curl config-files 7.88 amd64\n")),
-            "curl, mesos 1.11.0"
-        );
+        assert_eq!(look(&format!("{dpkg}curl config-files 7.88 amd64\n")), "curl, mesos 1.11.0");
         assert_eq!(
             look(&format!("{dpkg}curl installed 7.88 amd64\nmesos installed 1.11.0-2.0.1 amd64\n")),
             "nothing"

@@ -123,7 +123,8 @@ impl Service {
             return String::new();
         }
         let unit = quote(&self.unit);
-        let tests: Vec<String> = self.needs.iter().map(|p| format!("[ -e {} ]", quote(p))).collect();
+        let tests: Vec<String> =
+            self.needs.iter().map(|p| format!("[ -e {} ]", quote(p))).collect();
         format!(
             "if ! {{ {}; }}; then\nsystemctl daemon-reload\nsystemctl disable -q {unit} 2>/dev/null || :\n\
              systemctl stop {unit} 2>/dev/null || :\nsay {}\nexit {}\nfi\n",
@@ -243,7 +244,10 @@ pub fn read(service: &Service, sections: &Sections) -> Look {
     let mut facts = Facts::from([
         ("load", unit.load.to_owned()),
         ("active", unit.active.to_owned()),
-        ("enabled", if unit.file.is_empty() { "disabled".to_owned() } else { unit.file.to_owned() }),
+        (
+            "enabled",
+            if unit.file.is_empty() { "disabled".to_owned() } else { unit.file.to_owned() },
+        ),
     ]);
     // A unit that systemd keeps restarting is "activating"; say what a person would say.
     if unit.sub == "auto-restart" {
@@ -265,7 +269,8 @@ pub fn read(service: &Service, sections: &Sections) -> Look {
         facts.insert("inputs", inputs.to_owned());
     }
     if unit.active == "active" {
-        let newest = service.inputs.iter().filter_map(|p| stat(p, sections)).map(|s| s.changed).max();
+        let newest =
+            service.inputs.iter().filter_map(|p| stat(p, sections)).map(|s| s.changed).max();
         let process = if field("invocation") == Some(unit.invocation) {
             "current"
         } else {

@@ -60,8 +60,6 @@ impl Unpacked {
     }
 }
 
-
-
 /// What stays when a directory is unpacked again: other resources keep files in it, which were right
 /// when they were looked at.
 const KEPT: &str = "conf";

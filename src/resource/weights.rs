@@ -110,9 +110,8 @@ mod tests {
             masters: vec!["http://m1:5050".into()],
             roles: BTreeMap::from([("etl".into(), 2.0), ("adhoc".into(), 1.0)]),
         };
-        let look = |text: &str| {
-            read(&weights, &Sections::from([("weights".to_owned(), text.to_owned())]))
-        };
+        let look =
+            |text: &str| read(&weights, &Sections::from([("weights".to_owned(), text.to_owned())]));
         assert_eq!(look("\n@307\n\n@000\n"), Look::Later("a master leads"));
         let leader = "\n@307\n[{\"role\":\"etl\",\"weight\":2.0}]\n@200\n";
         let Look::Facts(facts) = look(leader) else { panic!() };

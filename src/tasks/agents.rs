@@ -45,8 +45,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let flags = flags(agent, machine, credential.as_ref());
         let log_dir = (!flags.contains_key("log_dir")).then_some("/var/log/mesos");
         let (directory, files) = mesos::flag_directory(DIRECTORY, &flags);
-        let defaults =
-            world.templates.render("mesos/mesos-slave", &json!({"log_dir": log_dir}))?;
+        let defaults = world.templates.render("mesos/mesos-slave", &json!({"log_dir": log_dir}))?;
         let mut drop_in =
             File::new("/etc/systemd/system/mesos-slave.service.d/provision.conf", drop_in.clone());
         drop_in.after = Some("systemctl daemon-reload");
@@ -133,10 +132,7 @@ pub(crate) fn change(world: &World<'_>, machine: &Host, agent: &Agent) -> Option
 }
 
 pub(super) fn rollout(inventory: &Inventory) -> Rollout {
-    let pools = inventory
-        .agents()
-        .map(|(pool, host, _)| (host.clone(), pool.to_owned()))
-        .collect();
+    let pools = inventory.agents().map(|(pool, host, _)| (host.clone(), pool.to_owned())).collect();
     let sizes = inventory
         .mesos
         .pools

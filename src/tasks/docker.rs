@@ -10,8 +10,7 @@ use crate::resource::package::Packages;
 use crate::resource::service::Service;
 use crate::resource::{Resource, digest_of, fetched};
 
-pub(super) const CARD: Card =
-    Card { title: "Docker", desire, check: None, rollout, gate_secs: 0 };
+pub(super) const CARD: Card = Card { title: "Docker", desire, check: None, rollout, gate_secs: 0 };
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;

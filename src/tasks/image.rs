@@ -19,9 +19,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let image = image(world, spark)?;
     Ok(inventory
         .agents()
-        .map(|(_, host, _)| {
-            (host.clone(), vec![Wish::prepare(Resource::Image(image.clone()))])
-        })
+        .map(|(_, host, _)| (host.clone(), vec![Wish::prepare(Resource::Image(image.clone()))]))
         .collect())
 }
 

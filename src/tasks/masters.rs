@@ -26,7 +26,8 @@ const DIRECTORY: &str = "/etc/mesos-master";
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let credentials = credentials(inventory);
-    let log_dir = (!inventory.mesos.master_flags.contains_key("log_dir")).then_some("/var/log/mesos");
+    let log_dir =
+        (!inventory.mesos.master_flags.contains_key("log_dir")).then_some("/var/log/mesos");
     let mut wishes = Wishes::new();
     for host in &inventory.mesos.masters {
         let Some(machine) = inventory.hosts.get(host) else { continue };
@@ -52,7 +53,8 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         }
         let (directory, files) = mesos::flag_directory(DIRECTORY, &flags);
         let zk = mesos::zk_file(inventory);
-        let both = File::new("/etc/default/mesos", world.templates.render("mesos/mesos", &json!({}))?);
+        let both =
+            File::new("/etc/default/mesos", world.templates.render("mesos/mesos", &json!({}))?);
         let defaults = File::new(
             "/etc/default/mesos-master",
             world
@@ -129,7 +131,9 @@ fn credentials(inventory: &Inventory) -> Option<File> {
     let list: Vec<_> = known
         .iter()
         .enumerate()
-        .map(|(index, credential)| json!({"principal": credential.principal, "secret": slot(index)}))
+        .map(
+            |(index, credential)| json!({"principal": credential.principal, "secret": slot(index)}),
+        )
         .collect();
     let names: Vec<&str> = known.iter().map(|c| c.principal.as_str()).collect();
     Some(mesos::credential_file(

@@ -80,10 +80,12 @@ pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
     wishes
 }
 
-
 /// A directory in which every file is a flag, owned whole: each flag's file holds the value and
 /// nothing else. Returns the files too, for the service's digest.
-pub(super) fn flag_directory(path: &str, flags: &BTreeMap<String, String>) -> (Directory, Vec<File>) {
+pub(super) fn flag_directory(
+    path: &str,
+    flags: &BTreeMap<String, String>,
+) -> (Directory, Vec<File>) {
     let files: Vec<File> = flags
         .iter()
         .map(|(name, value)| File::new(format!("{path}/{name}"), format!("{value}\n")))
@@ -95,7 +97,12 @@ pub(super) fn flag_directory(path: &str, flags: &BTreeMap<String, String>) -> (D
 
 /// A file of credentials, readable by root only; its path names the principal, so that a rotation
 /// writes another file and the flag that names it changes with it.
-pub(super) fn credential_file(name: &str, template: String, secrets: Vec<crate::inventory::SecretRef>, label: String) -> File {
+pub(super) fn credential_file(
+    name: &str,
+    template: String,
+    secrets: Vec<crate::inventory::SecretRef>,
+    label: String,
+) -> File {
     File {
         path: format!("{SECRETS}/{name}"),
         content: Content::Secret { template, secrets, label },

@@ -75,7 +75,8 @@ fn through_mesos(
                 "not_run": NOT_RUN,
             }),
         )?;
-        let digest = digest_of([&*base(inventory, spark, image), subject.as_str(), script.as_str()]);
+        let digest =
+            digest_of([&*base(inventory, spark, image), subject.as_str(), script.as_str()]);
         let mut proof = Proof::new(&name, digest, script);
         proof.agent = agent.cloned();
         wishes.push(Wish::roll(Resource::Proof(proof)));
@@ -94,11 +95,7 @@ fn through_mesos(
     Ok(wishes)
 }
 
-fn in_cluster_mode(
-    world: &World<'_>,
-    spark: &Spark,
-    image: &str,
-) -> Result<Option<Wish>, String> {
+fn in_cluster_mode(world: &World<'_>, spark: &Spark, image: &str) -> Result<Option<Wish>, String> {
     let inventory = world.inventory;
     let Some(dispatcher) = &spark.dispatcher else { return Ok(None) };
     let address = dispatcher.hosts.first().and_then(|host| inventory.hosts.get(host));

@@ -90,7 +90,8 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         "zookeeper".clone_into(&mut directory.group);
         directory.mode = "750";
 
-        let inputs = vec![zoo_cfg.path.clone(), log4j.path.clone(), unit.path.clone(), myid.path.clone()];
+        let inputs =
+            vec![zoo_cfg.path.clone(), log4j.path.clone(), unit.path.clone(), myid.path.clone()];
         let digest = digest_of([
             zoo_cfg.input().as_str(),
             log4j.input().as_str(),
