@@ -25,7 +25,7 @@ fn reading(c: &mut Criterion) {
         let text = inventory_text(hosts);
         group.throughput(Throughput::Elements(hosts as u64));
         group.bench_function(BenchmarkId::from_parameter(hosts), |b| {
-            b.iter(|| load(black_box(&text)))
+            b.iter(|| load(black_box(&text)));
         });
     }
 }

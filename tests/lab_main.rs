@@ -5,6 +5,13 @@
 //! One test, in steps, because each step begins where the last one ended. It needs a Docker engine
 //! (`make engine`) and builds the rest itself.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a helper that panics fails its test; minutes of silence would worry whoever waits"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;

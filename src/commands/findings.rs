@@ -14,7 +14,7 @@ use crate::lints;
 pub enum Format {
     /// The line with a caret under the mistake, the reason and the cure
     Human,
-    /// One line each: file:line:col: error[name]: message (cure)
+    /// One line each: `file:line:col: error[name]: message (cure)`
     Lines,
     /// One JSON object
     Json,

@@ -161,10 +161,10 @@ pub fn print_problems(problems: &[Problem], text: &str) {
     for problem in problems {
         match colour() {
             Colour::No => {
-                line(std::io::stderr().lock(), show(problem, text, Style::Plain).trim_end())
+                line(std::io::stderr().lock(), show(problem, text, Style::Plain).trim_end());
             }
             Colour::Yes => {
-                styled(std::io::stderr().lock(), show(problem, text, Style::Coloured).trim_end())
+                styled(std::io::stderr().lock(), show(problem, text, Style::Coloured).trim_end());
             }
         }
     }

@@ -171,7 +171,7 @@ pub fn probe(all: &[&Service]) -> Probe {
     Probe::new("units", show(units.iter().map(String::as_str)))
 }
 
-/// `systemctl show` of some units, as [`unit`] reads it.
+/// `systemctl show` of some units, as [`unit()`] reads it.
 pub fn show<'a>(units: impl IntoIterator<Item = &'a str>) -> String {
     format!(
         "systemctl show --timestamp=unix -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState \

@@ -1,5 +1,5 @@
 //! A terminal that moves: a line for the stage and one for each host that works, everything else
-//! printed above them as [`Plain`](super::plain::Plain) prints it.
+//! printed above them as [`super::plain::Plain`] prints it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
