@@ -303,7 +303,7 @@ fn fault_90_whatever_a_host_prints_is_bounded_shown_harmless_and_believed_nothin
     assert!(all.len() < 400_000, "{} bytes were shown", all.len());
     let kib = peak.join().unwrap();
     assert!(kib < 64 << 10, "{kib} KiB of memory");
-    let log = host.sh("wc -c </var/lib/provision/runs/$(ls -1t /var/lib/provision/runs | head -n 1)/a0001.log; cat /var/lib/provision/runs/*/*.rc | sort | uniq -c");
+    let log = host.sh("wc -c <\"$(ls -1S /var/lib/provision/runs/*/*.log | head -n 1)\"; cat /var/lib/provision/runs/*/*.rc | sort | uniq -c");
     assert!(log.lines().next().unwrap().trim().parse::<u64>().unwrap() > 100_000_000, "{log}");
     host.sh("apt-get install -q -y --reinstall passwd >/dev/null 2>&1 || { apt-get update -q && apt-get install -q -y --reinstall passwd; }");
     host.converges("base,spark");
