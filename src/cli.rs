@@ -136,7 +136,7 @@ pub struct Output {
 /// How a run is shown while it happens, and where else it is told.
 #[derive(Debug, Default, Clone, Args)]
 pub struct RunOutput {
-    /// Machine-readable events, one a line, on standard output
+    /// Machine-readable output: events, one a line; for `plan`, the plan as one object
     #[arg(long)]
     pub json: bool,
     /// Say more

@@ -63,7 +63,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         }
     };
     let run = run_id();
-    let recorder = recorder(&run, &args.output);
+    // Who reads says its result as one object; the events of it are progress.
+    let recorder = recorder(&run, RunOutput { json: false, ..args.output.clone() });
     recorder.emit(Event::RunStarted {
         command: "plan".to_owned(),
         cluster: session.inventory.cluster.clone(),
@@ -89,8 +90,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     if let Some(fleet) = Arc::into_inner(fleet) {
         fleet.close().await;
     }
-    for (host, problem) in found {
-        recorder.emit(Event::Problem { problem, host });
+    for (host, problem) in &found {
+        recorder.emit(Event::Problem { problem: problem.clone(), host: host.clone() });
     }
     for (host, what) in &opened.interrupted {
         let text = format!("{host}: interrupted earlier, or running now: {what}");
@@ -107,8 +108,22 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     } else {
         exit::OK
     };
+    emit_end(&recorder, &plan, code);
     if args.output.json {
-        emit_end(&recorder, &plan, code);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(host, problem)| serde_json::json!({"host": host, "problem": problem}))
+            .collect();
+        let all = serde_json::json!({
+            "v": crate::event::VERSION,
+            "run": run,
+            "cluster": session.inventory.cluster,
+            "inventory": session.inventory.digest,
+            "plan": plan,
+            "preflight": found,
+            "exit": code,
+        });
+        line(std::io::stdout().lock(), &all.to_string());
     } else {
         line(std::io::stdout().lock(), text::plan(&plan).trim_end());
         if let Some(path) = &args.out {
