@@ -175,6 +175,9 @@ impl<Hosts: Change> Run<Hosts> {
             hosts: hosts.len(),
             actions,
         });
+        if stage.task == Some(Task::Smoke) {
+            smoke::cluster(self).await;
+        }
         let mut touched: BTreeSet<HostName> = BTreeSet::new();
         let mut number = 0;
         waves.reverse();

@@ -114,6 +114,16 @@ impl Check {
         }
     }
 
+    /// What the smoke test calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::ZooKeeper => "zookeeper",
+            Check::Masters => "masters",
+            Check::Agents => "agents",
+            Check::Dispatcher => "dispatcher",
+        }
+    }
+
     /// Whether its members elect a leader among themselves.
     pub fn elects(self) -> bool {
         matches!(self, Check::ZooKeeper | Check::Masters)

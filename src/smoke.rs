@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::apply::Run;
+use crate::event::{Event, SmokeOutcome};
 use crate::health::{self, Check, MASTER_PORT, Question};
 use crate::inventory::HostName;
 use crate::remote::Change;
@@ -46,6 +47,37 @@ pub(crate) async fn no_room<Hosts: Change>(run: &Run<Hosts>, proof: &Proof) -> O
             "{agent} has {cpus} cpus and {mem} MiB free, an executor needs {CORES} and {MEMORY_MIB}"
         )
     })
+}
+
+/// The cluster's own checks, each a result of its own: does every component serve?
+pub(crate) async fn cluster<Hosts: Change>(run: &Run<Hosts>) {
+    for check in [Check::ZooKeeper, Check::Masters, Check::Agents] {
+        let began = tokio::time::Instant::now();
+        let health = run.health(check).await;
+        if health.members.is_empty() {
+            continue;
+        }
+        let sick: Vec<String> = health
+            .members
+            .keys()
+            .filter_map(|host| Some(format!("{host}: {}", health.complaint(host)?)))
+            .collect();
+        let leader = health.leader.as_ref().map_or(String::new(), |l| format!(", {l} leads"));
+        let (result, detail) = if sick.is_empty() && !(check.elects() && health.is_leaderless()) {
+            (SmokeOutcome::Passed, format!("{} serve{leader}", health.members.len()))
+        } else if sick.is_empty() {
+            (SmokeOutcome::Failed, "nobody leads".to_owned())
+        } else {
+            (SmokeOutcome::Failed, sick.join("; "))
+        };
+        run.sink.emit(Event::SmokeResult {
+            check: check.name().to_owned(),
+            host: None,
+            result,
+            detail,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+    }
 }
 
 /// What the leading master did not see of a run that says it succeeded; `None` when it saw the

@@ -37,6 +37,11 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
         assert!(apply.err.contains(&format!("smoke pi-on-{agent} {agent}: not_run: no libmesos")));
     }
     assert!(apply.out.contains("not run (never counted as passed): pi-through-mesos"));
+    for check in
+        ["zookeeper: passed: 3 serve", "masters: passed: 3 serve", "agents: passed: 2 serve"]
+    {
+        assert!(apply.err.contains(&format!("smoke {check}")), "{}", apply.err);
+    }
 
     step("the second apply has nothing to do and asks nobody");
     let second = lab.run("apply", &[]);
