@@ -279,6 +279,11 @@ fn reveal(secret: &SecretRef) -> anyhow::Result<String> {
     };
     let value = value.strip_suffix('\n').unwrap_or(&value).to_owned();
     anyhow::ensure!(!value.is_empty(), "a secret is empty");
+    // It goes into JSON files that Mesos reads, by a shell that knows no JSON.
+    anyhow::ensure!(
+        !value.chars().any(|c| c.is_control() || c == '"' || c == '\\'),
+        "a secret holds a quotation mark, a backslash or a control character, which Mesos' credential files cannot hold"
+    );
     Ok(value)
 }
 
