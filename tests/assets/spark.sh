@@ -24,6 +24,17 @@ main() {
     echo "$archive"
 }
 
+install_pip() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        die 'missing: pip3 (apt-get install python3-pip)'
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -q --no-install-recommends python3-pip >/dev/null 2>&1 || {
+        apt-get update -q >/dev/null
+        apt-get install -y -q --no-install-recommends python3-pip >/dev/null
+    }
+}
+
 make() {
     work=$(mktemp -d "$CACHE/.$NAME.XXXXXX")
     trap 'rm -rf "$work"' EXIT
@@ -44,7 +55,7 @@ make() {
 }
 
 find_sdist() {
-    [ -n "$(command -v pip3 || command -v pip)" ] || die 'missing: pip3 (apt-get install python3-pip)'
+    [ -n "$(command -v pip3 || command -v pip)" ] || install_pip
     mkdir "$work/sdist"
     # A release that has wheels would answer with one: only the source archive has the layout below.
     "$(command -v pip3 || command -v pip)" download --quiet --no-deps --no-binary pyspark \
