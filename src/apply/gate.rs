@@ -1,0 +1,161 @@
+//! Gates: waiting until those that a wave touched serve, and saying why they do not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{ASK_LIMIT, POLL, Run};
+use crate::event::{Event, Outcome};
+use crate::health::Member;
+use crate::inventory::HostName;
+use crate::plan::Wave;
+use crate::remote::Change;
+use crate::resource::Resource;
+use crate::resource::service::{self, State};
+use crate::script::{Probe, quote};
+use crate::tasks::Task;
+
+impl<Hosts: Change> Run<Hosts> {
+    /// Waits until those that this stage touched, and a quorum's other members, serve; then stamps.
+    pub(super) async fn gate(&self, task: Task, wave: &Wave, touched: &BTreeSet<HostName>) {
+        let Some(check) = task.card().check else { return };
+        let (failed, not_run, started) = {
+            let mut state = self.state.lock().await;
+            let failed: BTreeSet<HostName> = state.failed.keys().cloned().collect();
+            (failed, state.not_run.clone(), std::mem::take(&mut state.started))
+        };
+        let required: Vec<HostName> = touched
+            .iter()
+            .filter(|host| !failed.contains(*host))
+            .filter(|host| !not_run.contains(&((*host).clone(), task)))
+            .cloned()
+            .collect();
+        if required.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let limit = Duration::from_secs(task.card().gate_secs);
+        let mut said = String::new();
+        let mut restarts: BTreeMap<HostName, (u32, u32)> = BTreeMap::new();
+        let units: BTreeMap<HostName, String> = self.units(task, &required);
+        let (open, health) = loop {
+            let health = self.health(check).await;
+            let missing: Vec<String> = required
+                .iter()
+                .filter_map(|host| Some(format!("{host}: {}", health.complaint(host)?)))
+                .collect();
+            let leaderless = check.elects() && health.is_leaderless();
+            if missing.is_empty() && !leaderless {
+                break (true, health);
+            }
+            let waiting =
+                if missing.is_empty() { "a leader".to_owned() } else { missing.join("; ") };
+            if waiting != said {
+                said.clone_from(&waiting);
+                self.sink.emit(Event::GateWaiting {
+                    task,
+                    hosts: required.clone(),
+                    waiting_for: waiting,
+                });
+            }
+            let hopeless = self.crash_loops(&units, &mut restarts).await;
+            if began.elapsed() > limit
+                || hopeless
+                || self.stop.asked() && began.elapsed() > POLL * 4
+            {
+                break (false, health);
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        let members: Vec<(HostName, Member)> = required
+            .iter()
+            .filter_map(|host| Some((host.clone(), health.members.get(host)?.clone())))
+            .collect();
+        self.sink.emit(Event::GateEnded {
+            task,
+            hosts: required.clone(),
+            members: members.clone(),
+            open,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+        for (host, member) in members {
+            if member == Member::Serving {
+                for (_, id) in started.get(&host).into_iter().flatten() {
+                    let wish = self.desired.find(&host, task, id);
+                    let Some(Resource::Service(it)) = wish.map(|wish| &wish.resource) else {
+                        continue;
+                    };
+                    if let Err(Outcome::Failed { reason, .. } | Outcome::Lost(reason)) =
+                        self.stamp(&host, it).await
+                    {
+                        self.state.lock().await.failed.insert(host.clone(), reason);
+                    }
+                }
+            } else if !open {
+                if let Some(unit) = units.get(&host) {
+                    self.journal(&host, task, unit).await;
+                }
+                let why = health.complaint(&host).unwrap_or_default();
+                self.state.lock().await.failed.insert(host, why);
+            }
+        }
+        if !open && wave.hosts.keys().all(|host| health.complaint(host).is_none()) {
+            // Everybody answers and nobody leads: the stage failed though no single host did.
+            self.halt(format!("{} has no leader", task.card().title)).await;
+        }
+    }
+
+    /// The unit that a task runs on each host.
+    fn units(&self, task: Task, hosts: &[HostName]) -> BTreeMap<HostName, String> {
+        let wishes = self.desired.tasks.get(&task);
+        hosts
+            .iter()
+            .filter_map(|host| {
+                let unit = wishes?.get(host)?.iter().find_map(|wish| {
+                    let service = wish.resource.as_service()?;
+                    (service.state == State::Running).then(|| service.unit.clone())
+                })?;
+                Some((host.clone(), unit))
+            })
+            .collect()
+    }
+
+    /// Whether any unit was restarted twice by systemd since the gate began: waiting will not help.
+    async fn crash_loops(
+        &self,
+        units: &BTreeMap<HostName, String>,
+        seen: &mut BTreeMap<HostName, (u32, u32)>,
+    ) -> bool {
+        for (host, unit) in units {
+            let name = format!("{unit}.service");
+            let probe = Probe::new("units", service::show([name.as_str()]));
+            let Ok(sections) = self.hosts.ask(host, &probe, ASK_LIMIT).await else { continue };
+            let Some(unit) = sections.get("units").and_then(|text| service::unit(unit, text))
+            else {
+                continue;
+            };
+            let (first, strikes) = *seen.entry(host.clone()).or_insert((unit.restarts, 0));
+            let down = matches!(unit.sub, "auto-restart" | "failed");
+            seen.insert(host.clone(), (first, if down { strikes + 1 } else { 0 }));
+            if unit.restarts >= first + 2 || strikes > 8 {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn journal(&self, host: &HostName, task: Task, unit: &str) {
+        let script = format!("journalctl -u {} -n 20 -o cat --no-pager 2>/dev/null", quote(unit));
+        let probe = Probe::new("journal", script);
+        if let Ok(sections) = self.hosts.ask(host, &probe, ASK_LIMIT).await {
+            let text = sections.get("journal").cloned().unwrap_or_default();
+            self.sink.emit(Event::ActionOutput {
+                host: host.clone(),
+                task,
+                resource: "gate".to_owned(),
+                text: crate::remote::sentence::printable(text.as_bytes()),
+            });
+        }
+    }
+}
