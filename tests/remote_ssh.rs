@@ -264,6 +264,25 @@ async fn shed_connections_are_tried_again_and_then_named() {
 }
 
 #[tokio::test]
+async fn hosts_that_never_answer_keep_nobody_waiting() {
+    let sshd = sshd!("");
+    let options = sshd.options(UnknownKeys::Refuse);
+    // More than may shake hands at once, and all of them come first.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let (options, user) = (options.clone(), Some(format!("user{number}")));
+        let ssh = Ssh { port: Some(port), user, ..sshd.ssh("root") };
+        waiting.spawn(async move { connect(&ssh, &options).await.map(drop) });
+    }
+    // They have asked for their turn when the healthy host does.
+    tokio::task::yield_now().await;
+    connect(&sshd.ssh("root"), &options).await.unwrap();
+    assert!(waiting.try_join_next().is_none(), "it had to wait for one that never answered");
+}
+
+#[tokio::test]
 async fn an_action_outlives_its_connection_and_tells_the_next_run() {
     let sshd = sshd!("");
     let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));

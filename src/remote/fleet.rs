@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -179,7 +180,7 @@ async fn open<K: Key>(
     let mut tasks = JoinSet::new();
     let (turn, _) = watch::channel(Turn::Unknown);
     let turn = Arc::new(turn);
-    for (number, (host, ssh)) in opening.hosts.iter().enumerate() {
+    for (number, (host, ssh)) in spread(&opening.hosts).into_iter().enumerate() {
         let turn = Arc::clone(&turn);
         let waits = number > 0 && K::SHARES == Shares::No;
         let probe = probes.get(host).cloned().unwrap_or_default();
@@ -247,6 +248,20 @@ async fn open<K: Key>(
         }
     }
     opened
+}
+
+/// The first host, whose lock decides whose turn it is, and then the others as chance would have it, but
+/// each time the same: a rack without power is a row of neighbours, and is not to come all at once.
+fn spread<T>(hosts: &BTreeMap<HostName, T>) -> Vec<(&HostName, &T)> {
+    let mut all: Vec<_> = hosts.iter().collect();
+    if let Some((_, others)) = all.split_first_mut() {
+        others.sort_by_cached_key(|(host, _)| {
+            let mut hasher = DefaultHasher::new();
+            host.hash(&mut hasher);
+            hasher.finish()
+        });
+    }
+    all
 }
 
 enum Closed {
@@ -580,5 +595,26 @@ impl std::fmt::Debug for Secrets {
 impl std::fmt::Debug for Password {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Password(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_do_not_come_all_at_once() {
+        let names: Vec<String> = (0..100).map(|n| format!("a{n:03}")).collect();
+        let hosts: BTreeMap<HostName, ()> =
+            names.iter().map(|name| (HostName::new(name), ())).collect();
+        let order: Vec<String> =
+            spread(&hosts).into_iter().map(|(host, _)| host.to_string()).collect();
+        // The first host decides whose turn it is.
+        assert_eq!(order[0], "a000");
+        let rack = order[..16].iter().filter(|name| name.as_str() < "a020").count();
+        assert!(rack < 8, "{order:?}");
+        let mut sorted = order.clone();
+        sorted.sort();
+        assert_eq!(sorted, names);
     }
 }

@@ -1,31 +1,40 @@
 //! How many handshakes run at once, and which of them no longer count.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// Who may shake hands, and how long that takes here today.
+/// Who may shake hands, and how long hosts take here today to show their banner.
 #[derive(Debug)]
 pub struct Handshakes {
     pub(super) active: Semaphore,
     pub(super) waiting: Semaphore,
-    /// The slowest that succeeded, in milliseconds; 0 before the first.
-    slowest: AtomicU64,
+    /// What the last hosts took to show their banner.
+    banners: Mutex<VecDeque<Duration>>,
 }
 
 impl Handshakes {
-    /// Whether a handshake that has taken so long stands out.
-    pub(super) fn is_slow(&self, taken: Duration) -> bool {
-        let slowest = Duration::from_millis(self.slowest.load(Ordering::Relaxed));
-        // With nothing to compare, twice the patience.
-        let usual = if slowest.is_zero() { PATIENCE * 2 } else { slowest * 3 };
+    /// Whether a host that has not shown its banner after so long stands out.
+    pub(super) fn is_silent(&self, taken: Duration) -> bool {
+        let mut banners: Vec<Duration> = self.banners().iter().copied().collect();
+        banners.sort_unstable();
+        let usual = banners.get(banners.len() / 2).map_or(UNKNOWN, |median| *median * 4);
         taken >= usual.max(PATIENCE)
     }
 
-    pub(super) fn took(&self, taken: Duration) {
-        let taken = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
-        self.slowest.fetch_max(taken, Ordering::Relaxed);
+    /// A host showed its banner.
+    pub(super) fn answered(&self, taken: Duration) {
+        let mut banners = self.banners();
+        if banners.len() == REMEMBERED {
+            banners.pop_front();
+        }
+        banners.push_back(taken);
+    }
+
+    fn banners(&self) -> std::sync::MutexGuard<'_, VecDeque<Duration>> {
+        self.banners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -34,7 +43,7 @@ impl Default for Handshakes {
         Handshakes {
             active: Semaphore::new(HANDSHAKES),
             waiting: Semaphore::new(WAITING),
-            slowest: AtomicU64::new(0),
+            banners: Mutex::default(),
         }
     }
 }
@@ -42,30 +51,38 @@ impl Default for Handshakes {
 /// Below MaxStartups (10:30:100) even when all hosts hide behind one bastion.
 /// Source: measured, 0 of 200 connections refused at 8, 55 of 200 unbounded.
 const HANDSHAKES: usize = 8;
-/// A handshake that takes so long, while others take far less, waits for a host that does not answer. It
-/// no longer counts as one of [`HANDSHAKES`], or a rack without power would hold up everybody else for
+/// A host that shows no banner for so long, while others take a quarter of it, waits beside those that
+/// count: its ssh does nothing, and a rack without power must not hold up everybody else for
 /// ConnectTimeout. Where all are slow (a busy machine, one bastion) nothing is let go.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// So many may wait beside those that count: a busy sshd shows its banner late, and late hosts let go
-/// without limit made 56 of 150 miss it.
-const WAITING: usize = 32;
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The same while no host has shown any.
+const UNKNOWN: Duration = Duration::from_secs(1);
+/// So many may wait beside those that count.
+const WAITING: usize = 256;
+/// How many banners tell what is usual: those of now, for a machine may become busy.
+const REMEMBERED: usize = 31;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_a_handshake_that_stands_out_is_let_go() {
+    fn only_a_host_that_stands_out_is_let_go() {
         let slots = Handshakes::default();
-        assert!(!slots.is_slow(Duration::from_secs(3)), "nobody can say yet what is slow");
-        assert!(slots.is_slow(Duration::from_secs(4)));
-        slots.took(Duration::from_millis(300));
-        assert!(!slots.is_slow(Duration::from_millis(1900)));
-        assert!(slots.is_slow(Duration::from_secs(2)));
+        assert!(!slots.is_silent(Duration::from_millis(900)), "nobody can say yet what is slow");
+        assert!(slots.is_silent(Duration::from_secs(1)));
+        slots.answered(Duration::from_millis(20));
+        assert!(!slots.is_silent(Duration::from_millis(190)));
+        assert!(slots.is_silent(Duration::from_millis(200)));
+        // One slow host says nothing of the others.
+        slots.answered(Duration::from_secs(5));
+        slots.answered(Duration::from_millis(30));
+        assert!(slots.is_silent(Duration::from_millis(200)));
         // A busy machine: all are slow.
-        slots.took(Duration::from_secs(3));
-        slots.took(Duration::from_millis(300));
-        assert!(!slots.is_slow(Duration::from_secs(8)));
-        assert!(slots.is_slow(Duration::from_secs(9)));
+        for _ in 0..REMEMBERED {
+            slots.answered(Duration::from_millis(500));
+        }
+        assert!(!slots.is_silent(Duration::from_millis(1900)));
+        assert!(slots.is_silent(Duration::from_secs(2)));
     }
 }

@@ -293,9 +293,10 @@ fn denied(said: &str, context: &Context<'_>) -> String {
 
 fn jump(said: &str, context: &Context<'_>) -> String {
     let jump = context.jump.unwrap_or("of ssh_config");
-    let why = said.lines().map(str::trim).find(|line| {
-        !line.is_empty() && !line.contains("UNKNOWN port 65535") && !line.starts_with("debug")
-    });
+    let why = said
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.contains("UNKNOWN port 65535"));
     let why = why.map_or(String::new(), |why| format!(": {}", why.trim_start_matches("ssh: ")));
     format!(
         "{} cannot be reached through the jump host {jump}{why}; check that jump host and that it may forward",

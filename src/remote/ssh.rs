@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use super::handshakes::{Handshakes, PATIENCE};
+use super::handshakes::Handshakes;
 use super::sentence::{Cause, Context, Unreachable, printable, ssh as classify};
 use super::shell::{Become, Opened, Streams, opening};
 use super::wire::nonce;
@@ -61,6 +61,8 @@ const PERSIST: &str = "600";
 const TRIES: u32 = 3;
 /// What a handshake may take after ConnectTimeout has done its part (it does not bound a jump).
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+/// How often a handshake is looked after.
+const LOOK: Duration = Duration::from_millis(25);
 /// What a request to a master on this machine may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -148,7 +150,7 @@ impl Master {
         let program = which::which("ssh").map_err(|_| Unreachable::of(Cause::NoSsh))?;
         // A master speaks for the settings it was made with and for no others.
         let mut digest = Sha256::new();
-        for argument in arguments(ssh, options, Purpose::Master(Path::new("-")), Path::new("-")) {
+        for argument in arguments(ssh, options, Path::new("-"), Path::new("-")) {
             digest.update(argument.as_bytes());
             digest.update([0]);
         }
@@ -194,26 +196,29 @@ impl Master {
         // Nobody listens on it: ssh would refuse to replace it.
         let _ = std::fs::remove_file(&self.socket);
         let _ = std::fs::remove_file(&self.log);
-        let arguments = arguments(ssh, options, Purpose::Master(&self.socket), &self.log);
+        let arguments = arguments(ssh, options, &self.socket, &self.log);
         let limit = ssh.connect_timeout + HANDSHAKE_LIMIT;
         let started = Instant::now();
         let mut run = std::pin::pin!(self.run(&arguments, limit));
-        let mut permit = Some(permit);
+        let mut slot = Some(permit);
         let mut room = None;
+        let mut banner = Banner::Awaited;
         let ended = loop {
-            match timeout(PATIENCE, &mut run).await {
-                Ok(ended) => break ended,
-                Err(_) if permit.is_some() && slots.is_slow(started.elapsed()) => {
-                    room = slots.waiting.try_acquire().ok();
-                    permit = permit.filter(|_| room.is_none());
-                }
-                Err(_) => {}
+            let ended = timeout(LOOK, &mut run).await;
+            if banner == Banner::Awaited && shows_banner(&self.log()) {
+                banner = Banner::Shown;
+                slots.answered(started.elapsed());
+            }
+            if let Ok(ended) = ended {
+                break ended;
+            }
+            if banner == Banner::Awaited && slot.is_some() && slots.is_silent(started.elapsed()) {
+                room = slots.waiting.try_acquire().ok();
+                slot = slot.filter(|_| room.is_none());
             }
         };
-        if matches!(&ended, Ok(Some(status)) if status.success()) {
-            slots.took(started.elapsed());
-        }
-        drop((permit, room));
+        drop((slot, room));
+        let seconds = ssh.connect_timeout.as_secs();
         match ended? {
             Some(status) if status.success() && self.lives().await => return Ok(()),
             Some(_) => {}
@@ -222,29 +227,13 @@ impl Master {
                 return Err(classify(said, &context(ssh, None, None, limit.as_secs())));
             }
         }
-        let said = self.said();
-        let seconds = ssh.connect_timeout.as_secs();
+        let log = self.log();
+        let said = quiet(&log);
         let found = classify(&said, &context(ssh, None, None, seconds));
         match found.cause {
             Cause::UnknownKey | Cause::ChangedKey => {
-                let loud = self.aloud(ssh, options).await;
-                let (offered, known) = (offered_key(&loud), known_key(&said).await);
+                let (offered, known) = (offered_key(&log), known_key(&said).await);
                 Err(classify(&said, &context(ssh, offered.as_deref(), known.as_deref(), seconds)))
-            }
-            // What the jump's ssh said went nowhere. Source: OpenSSH sshconnect.c: a proxy's
-            // stderr is closed for masters that persist, unless at -v.
-            Cause::Jump => {
-                let loud = self.aloud(ssh, options).await;
-                const NOISE: [&str; 5] = [
-                    "debug",
-                    "OpenSSH_",
-                    "Authenticated to ",
-                    "Transferred: ",
-                    "Bytes per second: ",
-                ];
-                let quiet = |line: &&str| !NOISE.iter().any(|noise| line.starts_with(noise));
-                let loud: Vec<&str> = loud.lines().filter(quiet).collect();
-                Err(classify(&loud.join("\n"), &context(ssh, None, None, seconds)))
             }
             _ => Err(found),
         }
@@ -278,17 +267,6 @@ impl Master {
         }
     }
 
-    /// Tries once more for what only `-v` tells. It leaves nothing behind and learns no key.
-    async fn aloud(&self, ssh: &Ssh, options: &Options) -> String {
-        let probe = Master { log: self.socket.with_extension("loud"), ..self.clone() };
-        let options = Options { unknown_keys: UnknownKeys::Refuse, ..options.clone() };
-        let arguments = arguments(ssh, &options, Purpose::Words, &probe.log);
-        let _ = probe.run(&arguments, ssh.connect_timeout + HANDSHAKE_LIMIT).await;
-        let said = probe.said();
-        let _ = std::fs::remove_file(&probe.log);
-        said
-    }
-
     async fn lives(&self) -> bool {
         let check = async { self.session().check().await.is_ok() };
         self.socket.exists() && timeout(LOCAL_LIMIT, check).await.unwrap_or(false)
@@ -316,7 +294,8 @@ impl Master {
         }
     }
 
-    fn said(&self) -> String {
+    /// What ssh has said so far, `-v`'s words among it.
+    fn log(&self) -> String {
         let mut bytes = Vec::new();
         if let Ok(file) = File::open(&self.log) {
             let _ = file.take(256 << 10).read_to_end(&mut bytes);
@@ -347,38 +326,42 @@ impl Master {
     }
 }
 
-/// What an ssh is for.
-#[derive(Debug, Clone, Copy)]
-enum Purpose<'a> {
-    /// To stay, with its socket there.
-    Master(&'a Path),
-    /// To say why it fails.
-    Words,
+/// Whether a host has shown that it speaks SSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Banner {
+    Awaited,
+    Shown,
 }
 
-/// What ssh is started with. Ours come first: ssh takes the first value that it meets.
-fn arguments(ssh: &Ssh, options: &Options, purpose: Purpose<'_>, log: &Path) -> Vec<OsString> {
-    let mut list: Vec<OsString> = match purpose {
-        Purpose::Master(socket) => {
-            let mut list: Vec<OsString> = ["-M", "-f", "-N", "-S"].map(OsString::from).to_vec();
-            list.push(escaped(socket));
-            list
-        }
-        Purpose::Words => {
-            ["-v", "-o", "ControlMaster=no", "-S", "none"].map(OsString::from).to_vec()
-        }
-    };
-    list.extend(["-T", "-x"].map(OsString::from));
+/// Whether the log tells of the host's banner, and of one for each jump before it.
+fn shows_banner(log: &str) -> bool {
+    let jumps = log
+        .lines()
+        .filter(|line| line.contains("Executing proxy command: ") && line.contains(" -W "))
+        .count();
+    log.matches("debug1: Remote protocol version ").count() > jumps
+}
+
+/// The log without what only `-v` adds: what a person would see.
+fn quiet(log: &str) -> String {
+    const NOISE: [&str; 5] =
+        ["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
+    let quiet = |line: &&str| !NOISE.iter().any(|noise| line.starts_with(noise));
+    log.lines().filter(quiet).collect::<Vec<_>>().join("\n")
+}
+
+/// What a master is started with. Ours come first: ssh takes the first value that it meets.
+fn arguments(ssh: &Ssh, options: &Options, socket: &Path, log: &Path) -> Vec<OsString> {
+    // `-v` tells how far a handshake is and what key a host has; and without it a jump's reasons are
+    // lost (OpenSSH sshconnect.c: a proxy's stderr is closed for masters that persist).
+    let mut list: Vec<OsString> =
+        ["-M", "-f", "-N", "-v", "-T", "-x", "-S"].map(OsString::from).to_vec();
+    list.push(escaped(socket));
     let mut pair = |flag: &str, value: OsString| list.extend([OsString::from(flag), value]);
     pair("-E", log.as_os_str().to_owned());
     let keys = match options.unknown_keys {
         UnknownKeys::Refuse => "yes",
         UnknownKeys::Accept => "accept-new",
-    };
-    let level = match purpose {
-        // A quieter level in ssh_config would leave us nothing to read.
-        Purpose::Master(_) => "INFO",
-        Purpose::Words => "DEBUG1",
     };
     let seconds = ssh.connect_timeout.as_secs().max(1);
     for option in [
@@ -389,7 +372,8 @@ fn arguments(ssh: &Ssh, options: &Options, purpose: Purpose<'_>, log: &Path) -> 
         "PermitLocalCommand=no",
         "RemoteCommand=none",
         "Tunnel=no",
-        &format!("LogLevel={level}"),
+        // A quieter level in ssh_config would leave us nothing to read.
+        "LogLevel=DEBUG1",
         "VisualHostKey=no",
         &format!("ControlPersist={PERSIST}"),
         &format!("ConnectTimeout={seconds}"),
@@ -420,10 +404,6 @@ fn arguments(ssh: &Ssh, options: &Options, purpose: Purpose<'_>, log: &Path) -> 
         pair("-o", option);
     }
     list.extend(["--".into(), OsString::from(&ssh.host)]);
-    if let Purpose::Words = purpose {
-        // Should it succeed after all, it is to end.
-        list.push("exit".into());
-    }
     list
 }
 
