@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::health::{self, Question};
+use crate::health::{self, Question, Replies};
 use crate::inventory::{HostName, Inventory};
 use crate::plan::{Answer, Observed, Seen};
-
 use crate::resource::{self, Resource};
 use crate::script::{Probe, Sections};
 use crate::tasks::{self, Desired};
@@ -20,7 +19,6 @@ pub fn probes(inventory: &Inventory, desired: &Desired) -> BTreeMap<HostName, Pr
                 desired.of(host).map(|(_, wish)| &wish.resource).collect();
             let mut probe = resource::probe(&resources);
             probe.extend(health::probe(&questions(inventory, host)));
-
             (host.clone(), probe)
         })
         .collect()
@@ -37,6 +35,20 @@ pub fn questions(inventory: &Inventory, host: &HostName) -> Vec<Question> {
     questions.sort();
     questions.dedup();
     questions
+}
+
+/// What components answered, of every host that could be asked.
+pub fn replies(
+    inventory: &Inventory,
+    answers: &BTreeMap<HostName, Result<Sections, String>>,
+) -> BTreeMap<HostName, Replies> {
+    answers
+        .iter()
+        .filter_map(|(host, answer)| {
+            let sections = answer.as_ref().ok()?;
+            Some((host.clone(), health::replies(&questions(inventory, host), sections)))
+        })
+        .collect()
 }
 
 /// What all answers say.

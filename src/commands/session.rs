@@ -224,16 +224,14 @@ impl Session {
         &mut self,
         answers: BTreeMap<HostName, Result<Sections, String>>,
     ) -> anyhow::Result<Observed> {
-        let first = observe::observed(&self.inventory, &self.desired, answers.clone());
-        let live: Option<BTreeMap<String, AgentInfo>> =
-            leaders_agents(&self.inventory, &first.replies())
-                .map(|all| all.into_iter().map(|(at, listed)| (at, listed.info)).collect());
-        if live.is_none() {
-            return Ok(first);
+        let replies = observe::replies(&self.inventory, &answers);
+        let live: Option<BTreeMap<String, AgentInfo>> = leaders_agents(&self.inventory, &replies)
+            .map(|all| all.into_iter().map(|(at, listed)| (at, listed.info)).collect());
+        if let Some(live) = &live {
+            let world =
+                World { inventory: &self.inventory, templates: &self.templates, live: Some(live) };
+            self.desired = desire(&world).map_err(|why| anyhow::anyhow!("{why}"))?;
         }
-        let world =
-            World { inventory: &self.inventory, templates: &self.templates, live: live.as_ref() };
-        self.desired = desire(&world).map_err(|why| anyhow::anyhow!("{why}"))?;
         Ok(observe::observed(&self.inventory, &self.desired, answers))
     }
 
