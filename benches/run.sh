@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: run.sh [converge|scale|core]…
+# Usage: run.sh [converge|scale|offline|core]…
 #
 # Takes the figures of docs/benchmarks.md and writes them there. Everything it needs it makes, under
 # target/bench: a private virtual environment with the peers, a stand-in package, containers, which are
@@ -17,7 +17,7 @@ root=$(cd "$here/.." && pwd)
 export BENCH_WORK="$root/target/bench"
 export PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$BENCH_WORK"
-[ $# -gt 0 ] || set -- converge scale core
+[ $# -gt 0 ] || set -- converge scale offline core
 
 if [ -z "${PROVISION:-}" ]; then
   cargo build --release --quiet --manifest-path "$root/Cargo.toml" --bin provision
@@ -46,11 +46,12 @@ for part in "$@"; do
       python3 "$here/harness/converge.py" --rounds "${ROUNDS:-5}"
       ;;
     scale) python3 "$here/harness/scale.py" ;;
+    offline) python3 "$here/harness/offline.py" ;;
     core)
       cargo bench --quiet --manifest-path "$root/Cargo.toml" --bench core -- --noplot
       ;;
     *)
-      echo "run.sh: there is no part $part: converge, scale, core" >&2
+      echo "run.sh: there is no part $part: converge, scale, offline, core" >&2
       exit 2
       ;;
   esac

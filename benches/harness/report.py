@@ -18,7 +18,7 @@ PEERS = ["provision cold", "provision warm", "pyinfra", "ansible cold", "ansible
 def main():
     document, criterion = map(pathlib.Path, sys.argv[1:3])
     text = document.read_text()
-    for part, write in [("converge", converge), ("scale", scale)]:
+    for part, write in [("converge", converge), ("scale", scale), ("offline", offline)]:
         path = twin.WORK / f"{part}.json"
         if path.exists():
             text = put(text, part, write(json.loads(path.read_text())))
@@ -113,6 +113,20 @@ def scale(results):
         lines.append(f"| plan, {name} | {one['wall']:.1f} | {one['wall'] / floor['wall']:.2f} | "
                      f"{one['last_connected']:.1f} | {one['here']:.1f} | {one['hosts']:.1f} | {one['peak_mib']:.0f} | "
                      f"{one['masters']} | {one['masters_mib']:.0f} | {one['connected']} | {one['unreachable']} |")
+    return "\n".join(lines) + "\n"
+
+
+def offline(results):
+    lines = [f"Machine: {results['machine']}.", "",
+             "| command | hosts | wall s, median (min–max) | processor s | peak MiB |", "|---|---|---|---|---|"]
+    for row in results["rows"]:
+        lines.append(f"| {row['command']} | {row['hosts']:,} | {measure.spread(row['wall'])} | {row['here']:.2f} | "
+                     f"{row['peak_mib']:.0f} |")
+    largest = [row for row in results["rows"] if row["hosts"] == results["rows"][-1]["hosts"]]
+    lines += ["", "Goals: " + "; ".join(
+        goal(f"{row['command']}, {what} at {row['hosts']:,} hosts", value, bound)
+        for row in largest
+        for what, value, bound in [("seconds", statistics.median(row["wall"]), 1), ("MiB", row["peak_mib"], 300)]) + "."]
     return "\n".join(lines) + "\n"
 
 
