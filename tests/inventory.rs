@@ -192,6 +192,44 @@ fn a_stated_digest_must_be_the_files() {
 }
 
 #[test]
+fn a_secret_that_others_may_read_is_told_of_with_its_place() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let files = Files::new();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let secrets = files.path().join("secrets");
+    fs::create_dir(&secrets).unwrap();
+    fs::write(secrets.join("agent"), "hunter2").unwrap();
+    let text = fs::read_to_string(root().join("inventories/single-host.yaml")).unwrap();
+    let credentials =
+        "mesos:\n  credentials:\n    agent: { principal: a, secret: { file: secrets/agent } }\n";
+    let text = text.replace("mesos:\n", credentials);
+    let warnings = |more: &str| -> Vec<String> {
+        let text = format!("{text}{more}");
+        let loaded = good(load_text("i", text.as_bytes(), files.path(), &[], Lab::No));
+        loaded.warnings.iter().map(ToString::to_string).collect()
+    };
+    mode(files.path(), 0o755);
+    mode(&secrets, 0o755);
+    mode(&secrets.join("agent"), 0o644);
+    let line = text.lines().position(|line| line.contains("secrets/agent")).unwrap() + 1;
+    let column = text.lines().nth(line - 1).unwrap().find("secrets/agent").unwrap() + 1;
+    let wanted = format!(
+        "i:{line}:{column}: warning[readable-secret]: everybody on this machine can read the file of this \
+         secret (it is 644; chmod 600 secrets/agent)"
+    );
+    assert_eq!(warnings(""), [wanted]);
+    assert_eq!(warnings("allow: { readable-secret: a test }\n"), Vec::<String>::new());
+    // A directory that nobody else may enter hides it, and 640 is the group's business.
+    mode(&secrets, 0o700);
+    assert_eq!(warnings(""), Vec::<String>::new());
+    mode(&secrets, 0o755);
+    mode(&secrets.join("agent"), 0o640);
+    assert_eq!(warnings(""), Vec::<String>::new());
+}
+
+#[test]
 fn the_stand_in_is_for_the_lab() {
     let files = Files::new();
     let sets = [&DEMO[..], &["mesos.version=1.11.0+standin"]].concat();

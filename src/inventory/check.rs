@@ -9,6 +9,7 @@ use super::raw::Texts;
 use super::{HostName, Inventory, MesosPackage, Source, ZooKeeper, grammar};
 use crate::mesos::flags::{self as catalogue, Component, Kind};
 use crate::mesos::versions::Version;
+use crate::mesos::{Finding, properties};
 
 /// Whether the twin is meant: only there may the stand-in for Mesos run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,14 +111,24 @@ pub(super) fn flag(
     };
     // A name is the same for every host.
     let who = if row.is_some() { who } else { "" };
-    let message = format!("{}{who}", finding.message);
-    cx.problems.push(Problem {
-        place: Some(place.clone()),
-        severity: finding.severity,
-        name: kind,
-        message,
-        help: finding.help,
-    });
+    let finding = Finding { message: format!("{}{who}", finding.message), ..finding };
+    cx.problems.push(finding.problem(place.clone(), kind));
+}
+
+/// One line of spark-defaults.conf: at its name when the release does not have it, at its value when
+/// Spark would not read that.
+pub(super) fn property(
+    cx: &mut Cx,
+    (key, value): (&At<String>, &At<String>),
+    text: &str,
+    spark: &Version,
+) {
+    let Err(finding) = properties::check_property(&key.value, text, spark) else { return };
+    let (place, name) = match finding.severity {
+        Severity::Error => (&value.place, "unreadable-property"),
+        Severity::Warning => (&key.place, "unknown-property"),
+    };
+    cx.problems.push(finding.problem(place.clone(), name));
 }
 
 fn owned(
