@@ -35,12 +35,16 @@ pub(super) fn check(inventory: &Inventory, lab: Lab) -> Vec<Problem> {
 }
 
 /// Flags that are ours to set, with what to write instead.
-const OWNED: [(Option<Component>, &str, &str); 17] = [
+const OWNED: [(Option<Component>, &str, &str); 21] = [
     (None, "ip", "it is the host's `address`"),
     (None, "hostname", "write `hostname` at the host"),
+    (None, "ip_discovery_command", "the daemon takes it or `ip`, which is the host's `address`"),
     (None, "port", "ports are 5050 and 5051"),
     (None, "log_dir", "the packages set it and refuse it twice"),
     (Some(Component::Master), "zk", "it follows from `zookeeper`"),
+    // Source: Mesos `src/master/main.cpp` and `src/slave/main.cpp`, which take one of the two.
+    (None, "master_detector", "the leader is found in `zookeeper`"),
+    (Some(Component::Master), "master_contender", "the leader is elected in `zookeeper`"),
     (Some(Component::Master), "quorum", "it follows from `mesos.masters.hosts`"),
     (Some(Component::Master), "cluster", "it is `cluster`"),
     (Some(Component::Master), "weights", "write `mesos.roles`"),
@@ -53,6 +57,7 @@ const OWNED: [(Option<Component>, &str, &str); 17] = [
     (Some(Component::Agent), "credential", "write `mesos.credentials`"),
     (None, "authenticate", "write `mesos.credentials`"),
     (None, "help", "it only prints usage"),
+    (None, "version", "it only prints the version"),
 ];
 
 /// Names of flags: ours are refused, and so is what the packages' wrapper would read differently.
