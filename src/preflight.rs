@@ -6,10 +6,11 @@ use std::net::IpAddr;
 
 use crate::health::{self, AGENT_PORT, MASTER_PORT, Question, client_port};
 use crate::inventory::{HostName, Inventory, Problem, Severity, ZooKeeper};
+use crate::lints;
 use crate::mesos::compatibility;
 use crate::plan::{Observed, Plan, Seen};
 use crate::resource::service;
-use crate::script::{Probe, Sections};
+use crate::script::{Probe, Sections, quote};
 use crate::tasks::Task;
 
 /// The question to one host. Masters are also asked about an ensemble that is not ours.
@@ -17,6 +18,10 @@ pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
     let mut probe = Probe::default();
     if inventory.mesos.masters.contains(host) {
         probe.extend(health::probe(&external(inventory)));
+        let work = inventory.mesos.master_flags.get("work_dir").map_or(WORK_DIR, String::as_str);
+        let log = quote(&format!("{work}/replicated_log"));
+        probe
+            .section("quorum", format!("[ -d {log} ] && cat /etc/mesos-master/quorum 2>/dev/null"));
     }
     probe.section("os", "cat /etc/os-release 2>/dev/null");
     probe.section("machine-id", "cat /etc/machine-id 2>/dev/null");
@@ -51,6 +56,9 @@ const BASE_KIB: u64 = 700 * 1024;
 const IMAGE_KIB: u64 = 3 * 1024 * 1024;
 /// What Spark unpacked takes on /opt.
 const SPARK_KIB: u64 = 700 * 1024;
+
+/// Where masters keep their log unless a flag says otherwise.
+const WORK_DIR: &str = "/var/lib/mesos";
 
 /// Free inodes that a run needs at the very least: its records, backups and temporaries.
 const INODES: u64 = 100;
@@ -87,6 +95,7 @@ pub fn check(
         memory(inventory, host, text("memory")).into_iter().for_each(&mut say);
         ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
         agent(inventory, host, text("mounts"), text("docker")).into_iter().for_each(&mut say);
+        growth(inventory, text("quorum")).into_iter().for_each(&mut say);
     }
     found.extend(ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(same_machine(answers).into_iter().map(|problem| (None, problem)));
@@ -289,6 +298,23 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
     problems
 }
 
+/// A master that has written its log with another quorum than it would have.
+fn growth(inventory: &Inventory, quorum: &str) -> Option<Problem> {
+    let (before, after) = (quorum.parse::<usize>().ok()?, inventory.quorum());
+    let problem = if before == 1 && after > 1 {
+        let message =
+            format!("its replicated log was written with quorum 1, and {after} would be asked");
+        error("master-growth", message).help(lints::WIPE_LOG)
+    } else if before.abs_diff(after) > 1 {
+        let message = format!("the quorum of masters goes from {before} to {after} in one step");
+        Problem { severity: Severity::Warning, ..error("quorum-jump", message) }
+            .help("go by two masters at a time")
+    } else {
+        return None;
+    };
+    (!inventory.allow.contains_key(problem.name)).then_some(problem)
+}
+
 /// What the members of an ensemble that is not ours are asked.
 fn external(inventory: &Inventory) -> Vec<Question> {
     match &inventory.zookeeper {
@@ -367,4 +393,42 @@ fn clocks(answers: &BTreeMap<HostName, Sections>) -> Vec<(Option<HostName>, Prob
             (Some(host.clone()), problem)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::inventory::load::{Lab, load_text};
+
+    fn inventory(masters: &str, more: &str) -> Inventory {
+        let text = format!(
+            "version: 1\ncluster: c\nhosts:\n  m[1:7]: {{ address: \"10.0.0.[1:7]\" }}\n\
+             zookeeper: {{ servers: {{ m1: 1 }} }}\nmesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n\
+             \x20 masters: {{ hosts: [\"{masters}\"], flags: {{ work_dir: /srv/mesos }} }}\n\
+             \x20 agents: {{ p: {{ hosts: [m7] }} }}\n{more}"
+        );
+        load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No).expect("good").inventory
+    }
+
+    #[test]
+    fn a_log_of_another_quorum_is_not_grown_over() {
+        let found = |quorum: &str, masters: &str, more: &str| {
+            let problem = growth(&inventory(masters, more), quorum);
+            problem.map(|problem| (problem.name, problem.severity))
+        };
+        let grown = Some(("master-growth", Severity::Error));
+        assert_eq!(found("1", "m[1:3]", ""), grown);
+        assert_eq!(found("1", "m[1:7]", ""), grown);
+        assert_eq!(found("2", "m[1:7]", ""), Some(("quorum-jump", Severity::Warning)));
+        // Nothing there, nothing written, or one step of two masters.
+        for (quorum, masters) in [("", "m[1:3]"), ("1", "m1"), ("2", "m[1:3]"), ("2", "m[1:5]")] {
+            assert_eq!(found(quorum, masters, ""), None, "{quorum} {masters}");
+        }
+        assert_eq!(found("1", "m[1:3]", "allow: { master-growth: wiped by hand }"), None);
+        assert_eq!(found("2", "m[1:7]", "allow: { quorum-jump: all stopped }"), None);
+        let script = probe(&inventory("m[1:3]", ""), &HostName::new("m1")).script("N");
+        assert!(script.contains("[ -d /srv/mesos/replicated_log ]"), "{script}");
+    }
 }

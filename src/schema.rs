@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::mesos::flags::{self, Component, Kind, ValueKind};
+use crate::mesos::properties;
 
 /// The schema.
 pub fn schema() -> Value {
@@ -321,14 +322,26 @@ fn package() -> Value {
     ] })
 }
 
+/// Any property; those of the last Spark with Mesos with what is known of them.
+fn properties() -> Value {
+    let read = properties::all().iter().filter(|property| {
+        !property.name.ends_with('*')
+            && property.until.is_none()
+            && property.kind != properties::Kind::Unread
+    });
+    described(read.map(|property| {
+        let (wanted, example) = property.kind.words();
+        (&property.name, format!("{wanted}, such as {example}; since Spark {}", property.since))
+    }))
+}
+
 /// Any flag, for templates and other releases; those of the last release with what is known of them.
 fn daemon_flags(component: Component) -> Value {
     let version = flags::last_release();
     let known = flags::all(component)
         .iter()
         .filter(|flag| flag.kind == Kind::Primary && flag.exists_in(&version));
-    let mut properties = Map::new();
-    for flag in known {
+    described(known.map(|flag| {
         let kind = match flag.kind_of_value {
             ValueKind::Bool => "true or false",
             ValueKind::Bytes => "a size such as 16GB",
@@ -346,16 +359,22 @@ fn daemon_flags(component: Component) -> Value {
         let default =
             flag.default.as_deref().map_or_else(String::new, |d| format!(", default {d}"));
         let note = flag.note.as_deref().map_or_else(String::new, |note| format!("; {note}"));
-        let description = format!("{kind}{default}{note}");
+        (&flag.name, format!("{kind}{default}{note}"))
+    }))
+}
+
+/// Any keys, some of them with a description.
+fn described<'a>(known: impl Iterator<Item = (&'a String, String)>) -> Value {
+    let named = known.map(|(name, description)| {
         let mut schema = scalar();
         if let Value::Object(map) = &mut schema {
             map.insert("description".to_owned(), description.into());
         }
-        properties.insert(flag.name.clone(), schema);
-    }
+        (name.clone(), schema)
+    });
     let mut schema = map(scalar());
     if let Value::Object(map) = &mut schema {
-        map.insert("properties".to_owned(), Value::Object(properties));
+        map.insert("properties".to_owned(), Value::Object(named.collect()));
     }
     schema
 }
@@ -437,7 +456,7 @@ fn spark() -> Value {
             json!({ "type": ["string", "boolean"], "pattern": "^[a-z_][a-z0-9_-]{0,31}$" }),
         ),
         may("image", "The image that executors run in.", image()),
-        may("defaults", "Lines of spark-defaults.conf; templates.", map(scalar())),
+        may("defaults", "Lines of spark-defaults.conf; templates.", properties()),
         may("env", "Lines of spark-env.sh; templates.", map(scalar())),
         may("clients", "Where jobs are submitted from.", object([clients])),
         may(

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use provision::inventory::load::{self, Lab, Loaded, Refused, load_text};
 use provision::inventory::select::select;
 use provision::inventory::show::{Style, show};
-use provision::inventory::{HostName, MesosPackage, Source, ZooKeeper};
-use provision::mesos::values::Value;
+use provision::inventory::{HostName, MesosPackage, Problem, Source, ZooKeeper};
+use provision::mesos::values::{Attributes, Resources, Value};
 
 /// One case: NAME.yaml, its one-line problems in NAME.expected. Lines of the YAML that begin with
 /// `# -e ` are overrides. A new case is a new file; `BLESS=1` writes what is missing.
@@ -192,6 +192,44 @@ fn a_stated_digest_must_be_the_files() {
 }
 
 #[test]
+fn a_secret_that_others_may_read_is_told_of_with_its_place() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let files = Files::new();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let secrets = files.path().join("secrets");
+    fs::create_dir(&secrets).unwrap();
+    fs::write(secrets.join("agent"), "hunter2").unwrap();
+    let text = fs::read_to_string(root().join("inventories/single-host.yaml")).unwrap();
+    let credentials =
+        "mesos:\n  credentials:\n    agent: { principal: a, secret: { file: secrets/agent } }\n";
+    let text = text.replace("mesos:\n", credentials);
+    let warnings = |more: &str| -> Vec<String> {
+        let text = format!("{text}{more}");
+        let loaded = good(load_text("i", text.as_bytes(), files.path(), &[], Lab::No));
+        loaded.warnings.iter().map(ToString::to_string).collect()
+    };
+    mode(files.path(), 0o755);
+    mode(&secrets, 0o755);
+    mode(&secrets.join("agent"), 0o644);
+    let line = text.lines().position(|line| line.contains("secrets/agent")).unwrap() + 1;
+    let column = text.lines().nth(line - 1).unwrap().find("secrets/agent").unwrap() + 1;
+    let wanted = format!(
+        "i:{line}:{column}: warning[readable-secret]: everybody on this machine can read the file of this \
+         secret (it is 644; chmod 600 secrets/agent)"
+    );
+    assert_eq!(warnings(""), [wanted]);
+    assert_eq!(warnings("allow: { readable-secret: a test }\n"), Vec::<String>::new());
+    // A directory that nobody else may enter hides it, and 640 is the group's business.
+    mode(&secrets, 0o700);
+    assert_eq!(warnings(""), Vec::<String>::new());
+    mode(&secrets, 0o755);
+    mode(&secrets.join("agent"), 0o640);
+    assert_eq!(warnings(""), Vec::<String>::new());
+}
+
+#[test]
 fn the_stand_in_is_for_the_lab() {
     let files = Files::new();
     let sets = [&DEMO[..], &["mesos.version=1.11.0+standin"]].concat();
@@ -280,6 +318,62 @@ proptest! {
                 let shown = show(problem, &refused.text, Style::Plain);
                 let escape = char::from(27);
                 prop_assert!(!shown.contains(escape));
+            }
+        }
+    }
+}
+
+/// Every field whose text has a grammar of its own, given text of that grammar's letters.
+const FIELDS: [&str; 17] = [
+    "hosts.b[1:2].address=",
+    "hosts.m1.address=",
+    "zookeeper.external=",
+    "zookeeper.servers.m1=",
+    "mesos.version=",
+    "mesos.agents.p.hosts.0=",
+    "mesos.agents.p.batch=",
+    "mesos.agents.p.attributes.rack=",
+    "mesos.agents.p.resources.mem=",
+    "mesos.agents.p.resources.ports=",
+    "mesos.agents.p.reserved.etl.cpus=",
+    "mesos.roles.etl.weight=",
+    "ssh.connect_timeout=",
+    "workloads.w.executors.memory=",
+    "workloads.w.executors.cores=",
+    "workloads.w.constraints=",
+    "",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn fields_never_panic_and_end_in_a_place(
+        field in prop::sample::select(FIELDS.to_vec()),
+        text in prop_oneof!["[a-c0-9:;,()\\[\\]{}.*/ =%@_-]{0,20}", "[0-9.]{1,6}[a-zA-Z%]{0,4}", any::<String>()],
+    ) {
+        let sets = vec![format!("{field}{text}")];
+        let small = "version: 1\ncluster: c\nhosts: { m1: { address: 10.0.0.1 }, \"b[1:2]\": { address: \"10.0.1.[1:2]\" } }\n\
+            zookeeper: { servers: { m1: 1 } }\nmesos:\n  version: 1.11.0\n  package: { preinstalled: true }\n  \
+            masters: { hosts: [m1] }\n  agents: { p: { hosts: [\"b[1:2]\"], resources: { cpus: 4, mem: 8GB } } }\n\
+            workloads: { w: { executors: { memory: 1GB } } }\n";
+        match load_text("s.yaml", small.as_bytes(), Path::new("/nowhere"), &sets, Lab::No) {
+            Ok(loaded) => {
+                // What Mesos would be given reads back as it was meant.
+                let version = &loaded.inventory.mesos.version;
+                for (_, _, agent) in loaded.inventory.agents() {
+                    let read = Attributes::parse(&agent.attributes.to_string(), version).unwrap();
+                    prop_assert_eq!(&read, &agent.attributes);
+                    let read = Resources::parse(&agent.resources.to_string(), version).unwrap();
+                    prop_assert_eq!(&read.0, &agent.resources.0);
+                }
+                prop_assert!(loaded.inventory.zookeeper_url().starts_with("zk://"));
+                let _ = select(&loaded.inventory, &text);
+            }
+            Err(refused) => {
+                // An override without `=` stands nowhere.
+                let placed = |p: &Problem| p.place.is_some() || p.name == "bad-override";
+                prop_assert!(refused.problems.iter().all(placed), "{refused:?}");
             }
         }
     }

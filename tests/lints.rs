@@ -61,6 +61,8 @@ fn every_lint_has_a_case_and_can_be_allowed() {
     for between in ["master-growth", "quorum-jump", "renumbered-server"] {
         assert!(silent.remove(between));
     }
+    // This looks at the mode of a file, of which git keeps little; see tests/inventory.rs.
+    assert!(silent.remove("readable-secret"));
     assert_eq!(silent, BTreeSet::new(), "lints without a case in tests/inventories-bad");
 }
 

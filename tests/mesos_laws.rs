@@ -6,8 +6,12 @@ use proptest::prelude::*;
 use provision::mesos::compatibility;
 use provision::mesos::constraints::Constraints;
 use provision::mesos::flags::{self, Component, check_flag};
+use provision::mesos::live::AgentInfo;
+use provision::mesos::properties::{self, check_property, parse_mib};
 use provision::mesos::roles;
-use provision::mesos::units::{Bytes, Rate, parse_duration, parse_percent, print_duration};
+use provision::mesos::units::{
+    Bytes, Rate, parse_bool, parse_duration, parse_percent, print_duration,
+};
 use provision::mesos::values::{Attributes, Resources, Value};
 use provision::mesos::versions::Version;
 
@@ -31,10 +35,78 @@ proptest! {
         let _ = (text.parse::<Bytes>(), text.parse::<Rate>(), parse_percent(&text));
         let _ = roles::parse_weights_flag(&text, &at);
         let _ = compatibility::docker_version(&text);
-        let _ = check_flag(Component::Agent, &text, &text, &at);
-        for flag in flags::all(Component::Agent) {
-            let _ = check_flag(Component::Agent, &flag.name, &text, &at);
+        let _ = (roles::check_name(&text, &at), roles::parse_weights_body(&text));
+        let _ = (parse_bool(&text), Version::parse(&text), parse_mib(&text));
+        let _ = Resources::from_json(&text, &at);
+        let _ = check_property(&text, &text, &at);
+        for component in [Component::Master, Component::Agent] {
+            let _ = check_flag(component, &text, &text, &at);
+            for flag in flags::all(component) {
+                let _ = check_flag(component, &flag.name, &text, &at);
+            }
         }
+        for property in properties::all() {
+            let _ = check_property(&property.name, &text, &version("3.5.1"));
+        }
+    }
+
+    #[test]
+    fn numbers_and_units_end_in_a_value_or_a_sentence(text in "[0-9.eE+-]{0,12} ?[a-zA-Z%]{0,5}(/[0-9]{0,3}[a-z]{0,4})?") {
+        if let Ok(duration) = parse_duration(&text) {
+            prop_assert!(parse_duration(&print_duration(duration)).is_ok(), "{text}");
+        }
+        if let Ok(bytes) = text.parse::<Bytes>() {
+            prop_assert_eq!(bytes.to_string().parse::<Bytes>(), Ok(bytes));
+        }
+        if let Ok(rate) = text.parse::<Rate>() {
+            prop_assert!(rate.to_string().parse::<Rate>().is_ok(), "{text}");
+        }
+        if let Ok(percent) = parse_percent(&text) {
+            prop_assert!((0.0..=100.0).contains(&percent));
+        }
+        if let Some(mib) = parse_mib(&text) {
+            prop_assert_eq!(parse_mib(&format!("{mib}m")), Some(mib));
+        }
+    }
+
+    #[test]
+    fn roles_and_weights_read_back_as_written(
+        weights in prop::collection::btree_map("[a-z0-9._/*-]{1,6}", 0.0..100.0, 1..4),
+    ) {
+        let written = roles::weights_flag(&weights);
+        match roles::parse_weights_flag(&written, &v111()) {
+            Ok(read) => prop_assert_eq!(&read, &weights),
+            // Only a name that no role may have, or a weight of nothing, is refused.
+            Err(why) => prop_assert!(
+                weights.iter().any(|(role, w)| roles::check_name(role, &v111()).is_err() || *w <= 0.0),
+                "{written}: {why}"
+            ),
+        }
+        let body = roles::parse_weights_body(&roles::weights_body(&weights)).unwrap();
+        prop_assert_eq!(body, weights);
+    }
+
+    /// Mesos' JSON form, whole and broken.
+    #[test]
+    fn resources_as_json_read_like_their_text(
+        list in prop::collection::vec(json_resource(), 0..5),
+        cut in any::<prop::sample::Index>(),
+        noise in "[\\[\\]{}\",:0-9a-z]{0,3}",
+    ) {
+        let json = serde_json::Value::Array(list).to_string();
+        if let Ok(resources) = Resources::parse(&json, &v111()) {
+            let again = Resources::parse(&resources.to_string(), &v111()).unwrap();
+            prop_assert_eq!(&again.0, &resources.0, "{}", json);
+        }
+        let at = cut.index(json.len());
+        let broken = format!("{}{noise}{}", &json[..at], &json[at..]);
+        let _ = Resources::parse(&broken, &v111());
+        // What a master answers has the same messages in it.
+        let agent = serde_json::json!({
+            "id": "S1", "hostname": "h", "attributes": {"a": noise, "b": 1.5},
+            "unreserved_resources_full": serde_json::from_str::<serde_json::Value>(&json).unwrap(),
+        });
+        let _ = AgentInfo::from_json(&agent);
     }
 
     #[test]
@@ -96,4 +168,31 @@ proptest! {
         prop_assert!(duration.abs_diff(again) <= Duration::from_micros(100));
         prop_assert_eq!(Bytes(bytes).to_string().parse::<Bytes>(), Ok(Bytes(bytes)));
     }
+}
+
+fn json_resource() -> impl Strategy<Value = serde_json::Value> {
+    let kinds = prop::sample::select(vec!["SCALAR", "RANGES", "SET", "TEXT"]);
+    let name = prop::sample::select(vec!["cpus", "mem", "ports", "x", ""]);
+    let role = prop::option::of("[a-z*/]{0,3}");
+    let scalar = prop::option::of(any::<f64>());
+    let ranges = prop::option::of(prop::collection::vec(any::<(u64, u64)>(), 0..3));
+    let set = prop::option::of(prop::collection::vec("[a-z{},]{0,3}", 0..3));
+    (name, kinds, role, scalar, ranges, set).prop_map(|(name, kind, role, scalar, ranges, set)| {
+        let mut json = serde_json::json!({ "name": name, "type": kind });
+        if let Some(role) = role {
+            json["role"] = role.into();
+        }
+        if let Some(value) = scalar {
+            json["scalar"] = serde_json::json!({ "value": value });
+        }
+        if let Some(list) = ranges {
+            let range = |(begin, end)| serde_json::json!({ "begin": begin, "end": end });
+            json["ranges"] =
+                serde_json::json!({ "range": list.into_iter().map(range).collect::<Vec<_>>() });
+        }
+        if let Some(items) = set {
+            json["set"] = serde_json::json!({ "item": items });
+        }
+        json
+    })
 }

@@ -183,6 +183,38 @@ fn simulate_places_executors_and_shares_by_weight() {
     assert!(table.contains("10 agents get none: rack is r2, not r1"), "{table}");
 }
 
+/// No line is wider than the terminal, and what is said is the same.
+#[test]
+fn tables_fit_the_terminal() {
+    let folder = folder();
+    for (columns, bars, stacked) in
+        [(120, true, false), (100, true, true), (80, false, true), (40, false, true)]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_provision"))
+            .current_dir(folder.path())
+            .env("COLUMNS", columns.to_string())
+            .arg("simulate")
+            .output()
+            .expect("provision");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let shares = text.split("Shares by DRF").nth(1).expect("shares");
+        assert_eq!(shares.contains('█'), bars, "{columns}: {text}");
+        assert_eq!(
+            text.contains("      held back by: cores.max (20)"),
+            stacked,
+            "{columns}: {text}"
+        );
+        // Sentences wrap at a blank wherever they are; columns would be torn apart.
+        let tables = shares.lines().filter(|line| line.contains(" %"));
+        for line in tables.chain(text.lines().filter(|line| line.contains("executor:"))) {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+        for said in ["13516 MiB", "120 of 120", "35.0 %", "37.5 %", "quota is no part"] {
+            assert!(text.contains(said), "{columns}: {said}: {text}");
+        }
+    }
+}
+
 #[test]
 fn init_writes_what_passes_check_and_never_over_a_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,8 +8,8 @@ use provision::mesos::values::{Attributes, Resources};
 use provision::mesos::versions::Version;
 use provision::simulate::Agent;
 use provision::simulate::drf::{
-    Allocation, Amounts, Appetite, Client, Framework, Quota, Role, Rules, Share, cycle, fill,
-    totals,
+    Allocation, Amounts, Appetite, Client, Framework, Grant, Quota, Role, Rules, Share, cycle,
+    fill, totals,
 };
 use provision::simulate::executors::{Placement, Settings, executor_mib, place};
 
@@ -243,9 +243,8 @@ fn run(agents: &[Agent], roles: &[Role]) -> Allocation {
 
 fn grants(allocation: &Allocation) -> String {
     let list = allocation.grants.iter();
-    list.map(|g| format!("{}:{}={}", g.agent, g.role, g.amounts["cpus"] / 1000))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let cpus = |grant: &Grant| grant.amounts.get("cpus").copied().unwrap_or(0) / 1000;
+    list.map(|g| format!("{}:{}={}", g.agent, g.role, cpus(g))).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -309,6 +308,70 @@ fn vector_10_quota_is_served_first_and_held_back() {
     let two = agents(2, "cpus:5;mem:1024");
     let filtering = run(&two, &quota(Amounts::new(), Appetite::Nothing));
     assert_eq!((cpus(&filtering, "d"), filtering.idle["cpus"]), (4, 6000));
+}
+
+#[test]
+fn before_1_9_a_guarantee_is_the_limit_of_whole_agents() {
+    let guaranteed = |appetite| {
+        let mut q = role("q", 1.0);
+        q.quota.guarantee = amounts(&[("cpus", 6)]);
+        q.frameworks[0].appetite = appetite;
+        [q, role("d", 1.0)]
+    };
+    let at = |mesos: &str, agents: &[Agent], roles: &[Role]| {
+        let rules = Rules { mesos: version(mesos), excluded: Vec::new() };
+        grants(&cycle(agents, roles, &rules))
+    };
+    // The one agent goes whole to q, four more than it is guaranteed.
+    let one = agents(1, "cpus:10;mem:1024");
+    let all = guaranteed(Appetite::All);
+    assert_eq!(at("1.8.0", &one, &all), "a1:q=10");
+    // Three agents of 5: q is served with two, and then takes no part in what is left.
+    let three = agents(3, "cpus:5;mem:1024");
+    assert_eq!(at("1.8.0", &three, &all), "a1:q=5 a2:q=5 a3:d=5");
+    // Nobody takes the guarantee: d gets an agent only while six cpus remain beside it.
+    let filtering = guaranteed(Appetite::Nothing);
+    assert_eq!(at("1.8.0", &one, &filtering), "");
+    assert_eq!(at("1.8.0", &three, &filtering), "a1:d=5");
+    assert_eq!(at("1.9.0", &three, &filtering), "a1:d=5 a2:d=4 a3:d=0");
+}
+
+#[test]
+fn parents_compare_with_all_that_is_below_them() {
+    let six = agents(6, "cpus:4;mem:8192");
+    let roles = [role("a/x", 1.0), role("a/y", 1.0), role("b", 1.0)];
+    // a and b take turns, and x and y within a's.
+    let nested = run(&six, &roles);
+    assert_eq!(grants(&nested), "a1:a/x=4 a2:b=4 a3:a/y=4 a4:b=4 a5:a/x=4 a6:b=4");
+    // Before 1.3 a slash was a letter, and three roles take turns.
+    let flat = cycle(&six, &roles, &Rules { mesos: version("1.2.0"), excluded: Vec::new() });
+    assert_eq!(grants(&flat), "a1:a/x=4 a2:a/y=4 a3:b=4 a4:a/x=4 a5:a/y=4 a6:b=4");
+    // A parent's weight is that of the whole family; it need not have a framework.
+    let parent = Role { frameworks: Vec::new(), ..role("a", 2.0) };
+    let weighty = run(&six, &[&roles[..], &[parent]].concat());
+    assert_eq!(grants(&weighty), "a1:a/x=4 a2:b=4 a3:a/y=4 a4:b=4 a5:a/x=4 a6:a/y=4");
+    // With a framework of its own it is one of its children.
+    let own = run(&six, &[role("a", 1.0), role("a/x", 1.0), role("b", 1.0)]);
+    assert_eq!(grants(&own), "a1:a=4 a2:b=4 a3:a/x=4 a4:b=4 a5:a=4 a6:b=4");
+}
+
+#[test]
+fn before_1_7_3_frameworks_compare_by_what_their_role_holds() {
+    let list = [
+        agent("a1", "cpus:1;mem:900"),
+        agent("a2", "cpus:4;mem:100"),
+        agent("a3", "cpus:5;mem:9000"),
+    ];
+    let mut r = role("r", 1.0);
+    r.frameworks.push(Framework { name: "r-2".to_owned(), appetite: Appetite::All });
+    let last = |mesos: &str| {
+        let rules = Rules { mesos: version(mesos), excluded: Vec::new() };
+        cycle(&list, std::slice::from_ref(&r), &rules).grants.last().unwrap().framework.clone()
+    };
+    // Of the cluster r-1 has 1/10 of the cpus and r-2 4/10; of what the role holds 9/10 of the memory
+    // and 4/5 of the cpus.
+    assert_eq!(last("1.7.3"), "r-1");
+    assert_eq!(last("1.7.2"), "r-2");
 }
 
 proptest! {

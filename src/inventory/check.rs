@@ -9,6 +9,7 @@ use super::raw::Texts;
 use super::{HostName, Inventory, MesosPackage, Source, ZooKeeper, grammar};
 use crate::mesos::flags::{self as catalogue, Component, Kind};
 use crate::mesos::versions::Version;
+use crate::mesos::{Finding, properties};
 
 /// Whether the twin is meant: only there may the stand-in for Mesos run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +35,16 @@ pub(super) fn check(inventory: &Inventory, lab: Lab) -> Vec<Problem> {
 }
 
 /// Flags that are ours to set, with what to write instead.
-const OWNED: [(Option<Component>, &str, &str); 17] = [
+const OWNED: [(Option<Component>, &str, &str); 21] = [
     (None, "ip", "it is the host's `address`"),
     (None, "hostname", "write `hostname` at the host"),
+    (None, "ip_discovery_command", "the daemon takes it or `ip`, which is the host's `address`"),
     (None, "port", "ports are 5050 and 5051"),
     (None, "log_dir", "the packages set it and refuse it twice"),
     (Some(Component::Master), "zk", "it follows from `zookeeper`"),
+    // Source: Mesos `src/master/main.cpp` and `src/slave/main.cpp`, which take one of the two.
+    (None, "master_detector", "the leader is found in `zookeeper`"),
+    (Some(Component::Master), "master_contender", "the leader is elected in `zookeeper`"),
     (Some(Component::Master), "quorum", "it follows from `mesos.masters.hosts`"),
     (Some(Component::Master), "cluster", "it is `cluster`"),
     (Some(Component::Master), "weights", "write `mesos.roles`"),
@@ -52,6 +57,7 @@ const OWNED: [(Option<Component>, &str, &str); 17] = [
     (Some(Component::Agent), "credential", "write `mesos.credentials`"),
     (None, "authenticate", "write `mesos.credentials`"),
     (None, "help", "it only prints usage"),
+    (None, "version", "it only prints the version"),
 ];
 
 /// Names of flags: ours are refused, and so is what the packages' wrapper would read differently.
@@ -110,14 +116,24 @@ pub(super) fn flag(
     };
     // A name is the same for every host.
     let who = if row.is_some() { who } else { "" };
-    let message = format!("{}{who}", finding.message);
-    cx.problems.push(Problem {
-        place: Some(place.clone()),
-        severity: finding.severity,
-        name: kind,
-        message,
-        help: finding.help,
-    });
+    let finding = Finding { message: format!("{}{who}", finding.message), ..finding };
+    cx.problems.push(finding.problem(place.clone(), kind));
+}
+
+/// One line of spark-defaults.conf: at its name when the release does not have it, at its value when
+/// Spark would not read that.
+pub(super) fn property(
+    cx: &mut Cx,
+    (key, value): (&At<String>, &At<String>),
+    text: &str,
+    spark: &Version,
+) {
+    let Err(finding) = properties::check_property(&key.value, text, spark) else { return };
+    let (place, name) = match finding.severity {
+        Severity::Error => (&value.place, "unreadable-property"),
+        Severity::Warning => (&key.place, "unknown-property"),
+    };
+    cx.problems.push(finding.problem(place.clone(), name));
 }
 
 fn owned(

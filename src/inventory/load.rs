@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,7 +116,8 @@ fn read_text(
     cx.problems.extend(between.filter(|p| whole || !follows_from_holes.contains(&p.name)));
     let lints = crate::lints::check(&inventory, &cx.problems);
     cx.problems.extend(lints);
-    cx.problems.retain(|p| p.severity == Severity::Error || !inventory.allow.contains_key(p.name));
+    let allowed = |name| inventory.allow.contains_key(name) && crate::lints::is_known(name);
+    cx.problems.retain(|problem| !allowed(problem.name));
     let problems = sorted(cx.problems);
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(refuse(problems));
@@ -190,6 +192,14 @@ impl Files for Disk<'_> {
             }
         };
         self.digests.entry((path.to_path_buf(), kind)).or_insert_with(compute).clone()
+    }
+
+    fn readable_by_all(&self, path: &Path) -> Option<u32> {
+        let mode = |path: &Path| std::fs::metadata(path).ok().map(|about| about.mode() & 0o7777);
+        let own = mode(path).filter(|mode| mode & 0o004 != 0)?;
+        // A directory that others cannot enter hides what is below it.
+        let mut above = path.ancestors().skip(1);
+        above.all(|directory| mode(directory).is_none_or(|mode| mode & 0o001 != 0)).then_some(own)
     }
 }
 

@@ -505,20 +505,20 @@ impl PartialOrd for HostName {
 fn natural(a: &str, b: &str) -> std::cmp::Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     loop {
-        match (x.first(), y.first()) {
-            (Some(p), Some(q)) if p.is_ascii_digit() && q.is_ascii_digit() => {
-                let (m, n) = (digits(x), digits(y));
-                let (u, v) = (strip_zeros(&x[..m]), strip_zeros(&y[..n]));
-                let order = u.len().cmp(&v.len()).then_with(|| u.cmp(v));
-                if order.is_ne() {
-                    return order;
-                }
-                (x, y) = (&x[m..], &y[n..]);
-            }
-            (Some(p), Some(q)) if p == q => (x, y) = (&x[1..], &y[1..]),
-            (p, q) if p == q => return a.cmp(b),
-            (p, q) => return p.cmp(&q),
+        let same = x.iter().zip(y).take_while(|(p, q)| p == q).count();
+        // A number is compared whole, from its first digit on.
+        let number = x[..same].iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        (x, y) = (&x[same - number..], &y[same - number..]);
+        let (m, n) = (digits(x), digits(y));
+        if m == 0 || n == 0 {
+            return x.cmp(y).then_with(|| a.cmp(b));
         }
+        let (u, v) = (strip_zeros(&x[..m]), strip_zeros(&y[..n]));
+        let order = u.len().cmp(&v.len()).then_with(|| u.cmp(v));
+        if order.is_ne() {
+            return order;
+        }
+        (x, y) = (&x[m..], &y[n..]);
     }
 }
 

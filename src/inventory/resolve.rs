@@ -20,6 +20,7 @@ use super::{
 };
 use crate::mesos::flags::{Component, last_release};
 use crate::mesos::versions::Version;
+use crate::script::quote;
 
 /// The files of the operator's machine, as far as an inventory names them.
 pub(super) trait Files {
@@ -30,6 +31,8 @@ pub(super) trait Files {
     /// # Errors
     /// Why it cannot be read, without its path.
     fn digest(&mut self, path: &std::path::Path, like: Option<&Digest>) -> Result<Digest, String>;
+    /// The mode of a file that every user of this machine can read.
+    fn readable_by_all(&self, path: &std::path::Path) -> Option<u32>;
 }
 
 /// Builds the inventory. Where `cx` holds errors afterwards it is not whole and must not be used.
@@ -397,17 +400,32 @@ fn mesos(
     }
     mesos.pools = pools::resolve(cx, templates, top, raw, (hosts, lines), &version);
     mesos.credentials = Credentials {
-        agent: written.agent_credential.as_ref().and_then(|c| credential(c, files)),
-        framework: written.framework_credential.as_ref().and_then(|c| credential(c, files)),
+        agent: credential(cx, "agent", written.agent_credential.as_ref(), files),
+        framework: credential(cx, "framework", written.framework_credential.as_ref(), files),
     };
     mesos
 }
 
-fn credential(raw: &RawCredential, files: &dyn Files) -> Option<Credential> {
+fn credential(
+    cx: &mut Cx,
+    whose: &str,
+    raw: Option<&RawCredential>,
+    files: &dyn Files,
+) -> Option<Credential> {
+    let raw = raw?;
     let principal = raw.principal.as_ref()?;
     let secret = match raw.secret.clone()? {
-        SecretRef::File(path) => {
-            SecretRef::File(files.locate(&principal.place, &path.to_string_lossy()))
+        SecretRef::File(written) => {
+            let path = files.locate(&principal.place, &written.to_string_lossy());
+            if let Some(mode) = files.readable_by_all(&path) {
+                let place = cx.places.get(&format!("mesos.credentials.{whose}.secret.file"));
+                let message = "everybody on this machine can read the file of this secret";
+                let problem = Problem::warning(place.cloned(), "readable-secret", message);
+                let help =
+                    format!("it is {mode:o}; chmod 600 {}", quote(&written.to_string_lossy()));
+                cx.problems.push(problem.help(help));
+            }
+            SecretRef::File(path)
         }
         other => other,
     };
@@ -494,13 +512,23 @@ fn spark(
             }
         }
     };
+    let version = version(cx, raw.version.as_ref());
+    let mut defaults = BTreeMap::new();
+    for (key, at) in &raw.defaults {
+        let Some(text) = templates.render(cx, at, top, "") else { continue };
+        // A version that was refused makes no further mistakes.
+        if version.at_least(&[0, 1]) {
+            check::property(cx, (key, at), &text, &version);
+        }
+        defaults.insert(key.value.clone(), text);
+    }
     Spark {
-        version: version(cx, raw.version.as_ref()),
+        version,
         archive: raw.archive.and_then(|a| fetch(cx, files, &a)).unwrap_or_else(nothing),
         java: text(raw.java, "openjdk-17-jre-headless"),
         user: text(raw.user, "spark"),
         image,
-        defaults: rendered(cx, templates, top, &raw.defaults),
+        defaults,
         env: rendered(cx, templates, top, &raw.env),
         clients: names(cx, hosts, &raw.clients),
         dispatcher: raw.dispatcher.map(|(list, port)| Dispatcher {

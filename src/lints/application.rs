@@ -1,8 +1,10 @@
 //! Applications on paper: each workload, and what a plain `spark-submit` would be by the defaults.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use crate::inventory::{Inventory, Workload};
+use crate::inventory::{Inventory, Spark, Workload};
+use crate::mesos::properties::parse_mib;
 use crate::mesos::values::{Resources, Value};
 use crate::simulate;
 use crate::simulate::executors::{Settings, executor_mib};
@@ -11,37 +13,22 @@ use crate::simulate::executors::{Settings, executor_mib};
 pub fn applications(inventory: &Inventory) -> Vec<Application> {
     let Some(spark) = &inventory.spark else { return Vec::new() };
     let defaults = &spark.defaults;
-    let (settings, mut unreadable) = settings(inventory);
-    let mut number = |key: &'static str| read::<u32>(defaults, key, &mut unreadable);
-    let cores = number("spark.executor.cores");
-    let cores_max = number("spark.cores.max");
-    let overhead = number("spark.mesos.executor.memoryOverhead").map(u64::from);
-    let memory_mib = match defaults.get("spark.executor.memory") {
-        None => DEFAULT_MEMORY_MIB,
-        Some(text) => mib(text).unwrap_or_else(|| {
-            unreadable.push("spark.executor.memory");
-            DEFAULT_MEMORY_MIB
-        }),
-    };
+    let settings = settings(spark);
+    let memory = defaults.get("spark.executor.memory").and_then(|text| parse_mib(text));
     let by_default = Workload {
         role: defaults.get("spark.mesos.role").cloned().unwrap_or_else(|| "*".to_owned()),
-        cores,
-        memory_mib,
-        overhead_mib: overhead,
-        cores_max,
+        cores: read(defaults, "spark.executor.cores"),
+        memory_mib: memory.unwrap_or(DEFAULT_MEMORY_MIB),
+        overhead_mib: read(defaults, "spark.mesos.executor.memoryOverhead"),
+        cores_max: read(defaults, "spark.cores.max"),
         constraints: defaults.get("spark.mesos.constraints").cloned().unwrap_or_default(),
     };
-    let mut all = vec![Application {
-        name: None,
-        workload: by_default,
-        settings: settings.clone(),
-        unreadable,
-    }];
+    let mut all =
+        vec![Application { name: None, workload: by_default, settings: settings.clone() }];
     all.extend(inventory.workloads.iter().map(|(name, workload)| Application {
         name: Some(name.clone()),
         workload: workload.clone(),
         settings: settings.clone(),
-        unreadable: Vec::new(),
     }));
     all
 }
@@ -58,8 +45,6 @@ pub struct Application {
     pub workload: Workload,
     /// What else decides where it runs.
     pub settings: Settings,
-    /// Properties that Spark would stop on.
-    pub unreadable: Vec<&'static str>,
 }
 
 impl Application {
@@ -98,76 +83,27 @@ impl Application {
     }
 }
 
-fn settings(inventory: &Inventory) -> (Settings, Vec<&'static str>) {
-    let mut unreadable = Vec::new();
-    let Some(spark) = &inventory.spark else {
-        return (Settings::new(inventory.mesos.version.clone()), unreadable);
-    };
+fn settings(spark: &Spark) -> Settings {
     let defaults = &spark.defaults;
     let mut settings = Settings::new(spark.version.clone());
-    if let Some(gpus) = read(defaults, "spark.mesos.gpus.max", &mut unreadable) {
+    if let Some(gpus) = read(defaults, "spark.mesos.gpus.max") {
         settings.gpus_max = gpus;
     }
-    settings.block_manager_port =
-        read::<u16>(defaults, "spark.blockManager.port", &mut unreadable).filter(|port| *port > 0);
+    let port = read::<u16>(defaults, "spark.blockManager.port");
+    settings.block_manager_port = port.filter(|port| *port > 0);
     if spark.version.at_least(&[3, 3])
-        && let Some(factor) =
-            read::<f64>(defaults, "spark.executor.memoryOverheadFactor", &mut unreadable)
+        && let Some(factor) = read::<f64>(defaults, "spark.executor.memoryOverheadFactor")
     {
         // Per cent between nothing and a hundred times the heap; `as` saturates.
         settings.overhead_percent = (factor * 100.0).round().clamp(0.0, 10_000.0) as u32;
     }
     if defaults.get("spark.dynamicAllocation.enabled").is_some_and(|on| on == "true") {
-        settings.executor_limit =
-            read(defaults, "spark.dynamicAllocation.maxExecutors", &mut unreadable);
+        settings.executor_limit = read(defaults, "spark.dynamicAllocation.maxExecutors");
     }
-    (settings, unreadable)
+    settings
 }
 
-fn read<T: std::str::FromStr>(
-    defaults: &BTreeMap<String, String>,
-    key: &'static str,
-    unreadable: &mut Vec<&'static str>,
-) -> Option<T> {
-    let text = defaults.get(key)?;
-    let value = text.trim().parse().ok();
-    if value.is_none() {
-        unreadable.push(key);
-    }
-    value
-}
-
-/// Spark's sizes: `512m`, `1g`, and MiB without a unit.
-///
-/// Source: Spark `JavaUtils.byteStringAs`: k, m, g, t, p, each with or without `b`, in any case.
-fn mib(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "b" => Some(number >> 20),
-        "k" | "kb" => Some(number >> 10),
-        "" | "m" | "mb" => Some(number),
-        "g" | "gb" => number.checked_mul(1 << 10),
-        "t" | "tb" => number.checked_mul(1 << 20),
-        "p" | "pb" => number.checked_mul(1 << 30),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_sparks_own() {
-        assert_eq!(mib("512m"), Some(512));
-        assert_eq!(mib("2G"), Some(2048));
-        assert_eq!(mib("1024"), Some(1024));
-        assert_eq!(mib("1gb"), Some(1024));
-        for bad in ["", "g", "1.5g", "1 g", "-1g", "1x"] {
-            assert_eq!(mib(bad), None, "{bad}");
-        }
-    }
+/// A number; nothing where it cannot be read, which the check of properties says.
+fn read<T: FromStr>(defaults: &BTreeMap<String, String>, key: &str) -> Option<T> {
+    defaults.get(key)?.trim().parse().ok()
 }

@@ -1,6 +1,6 @@
 //! What a change from one inventory to another would do that neither shows by itself.
 
-use super::{Hit, Lint, Look};
+use super::{Hit, Lint, nothing};
 use crate::inventory::{Inventory, Problem, ZooKeeper};
 
 /// They find nothing in one inventory; see [`changes`].
@@ -29,9 +29,9 @@ pub(super) const LINTS: &[Lint] = &[
     },
 ];
 
-fn nothing(_: &Look<'_>) -> Vec<Hit> {
-    Vec::new()
-}
+/// How a lone master's log is given up, so that a quorum can begin one.
+pub(crate) const WIPE_LOG: &str =
+    "stop the master, delete its work_dir/replicated_log, then apply; agents register anew";
 
 /// What is dangerous about going from `old` to `new`; places are those of `new`.
 pub fn changes(old: &Inventory, new: &Inventory) -> Vec<Problem> {
@@ -43,10 +43,8 @@ pub fn changes(old: &Inventory, new: &Inventory) -> Vec<Problem> {
     };
     let (before, after) = (old.mesos.masters.len(), new.mesos.masters.len());
     if before == 1 && after > 1 {
-        let help =
-            "stop the master, delete its work_dir/replicated_log, then apply; agents register anew";
         let message = format!("1 master becomes {after}");
-        say("master-growth", Hit::warning("mesos.masters.hosts", message, help));
+        say("master-growth", Hit::warning("mesos.masters.hosts", message, WIPE_LOG));
     } else if old.quorum().abs_diff(new.quorum()) > 1 {
         let message = format!("{before} masters become {after} in one step");
         let help = "go by two masters at a time";

@@ -185,7 +185,7 @@ fn closed_roles(look: &Look<'_>) -> Vec<Hit> {
 }
 
 /// Every URL that a host downloads from, with its path in the inventory.
-fn downloads(look: &Look<'_>) -> Vec<(String, String)> {
+pub(super) fn downloads(look: &Look<'_>) -> Vec<(String, String)> {
     fn url(fetch: &Fetch) -> Option<String> {
         match &fetch.source {
             Source::Url(url) => Some(url.clone()),

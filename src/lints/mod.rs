@@ -13,18 +13,27 @@ mod agents;
 mod application;
 mod between;
 mod cluster;
+mod reading;
 mod secrets;
 mod spark;
 mod versions;
 
 pub use application::{Application, applications};
+pub(crate) use between::WIPE_LOG;
 pub use between::changes;
 
 /// Every lint, by name.
 pub fn all() -> impl Iterator<Item = &'static Lint> {
-    [agents::LINTS, cluster::LINTS, secrets::LINTS, spark::LINTS, versions::LINTS, between::LINTS]
-        .into_iter()
-        .flatten()
+    let rooms = [
+        agents::LINTS,
+        cluster::LINTS,
+        reading::LINTS,
+        secrets::LINTS,
+        spark::LINTS,
+        versions::LINTS,
+        between::LINTS,
+    ];
+    rooms.into_iter().flatten()
 }
 
 /// What every lint finds in an inventory, but for those that it allows.
@@ -44,12 +53,9 @@ pub fn check(inventory: &Inventory, errors: &[Problem]) -> Vec<Problem> {
     found
 }
 
-/// Why a lint of this name says what it says; also for the few that the inventory's own check makes.
+/// Why a lint of this name says what it says.
 pub fn reason(name: &str) -> Option<&'static str> {
-    all()
-        .find(|lint| lint.name == name)
-        .map(|lint| lint.reason)
-        .or_else(|| OTHERS.iter().find(|(other, _)| *other == name).map(|(_, reason)| *reason))
+    all().find(|lint| lint.name == name).map(|lint| lint.reason)
 }
 
 /// Whether `allow` may name it.
@@ -71,15 +77,10 @@ pub struct Lint {
     find: fn(&Look<'_>) -> Vec<Hit>,
 }
 
-/// Doubts that arise while the inventory is read, so that their check is there.
-const OTHERS: [(&str, &str); 6] = [
-    ("blank-in-attribute", "Mesos removes every blank from a value before it reads it"),
-    ("doubtful-flag", "the flag works in this release, and the next one may stop the daemon on it"),
-    ("even-ensemble", "a majority of an even number is as large as that of the next odd one"),
-    ("undeclared-role", "a role that nobody declared has weight 1 and no reservation of its own"),
-    ("unused-host", "a host that no task uses is neither configured nor looked at"),
-    ("port-taken", "two services cannot listen on one port"),
-];
+/// Of lints whose check is elsewhere.
+fn nothing(_: &Look<'_>) -> Vec<Hit> {
+    Vec::new()
+}
 
 /// What lints look at.
 struct Look<'a> {
@@ -170,7 +171,7 @@ impl<'a> Broken<'a> {
 }
 
 /// Errors that leave the value in its place.
-const WHOLE: [&str; 14] = [
+const WHOLE: [&str; 15] = [
     "bad-flag",
     "bad-flag-value",
     "unknown-flag",
@@ -185,6 +186,7 @@ const WHOLE: [&str; 14] = [
     "loopback-address",
     "retired-in-use",
     "stand-in",
+    "unreadable-property",
 ];
 
 #[cfg(test)]
@@ -194,7 +196,6 @@ mod tests {
     #[test]
     fn names_are_unique_and_in_kebab_case() {
         let mut names: Vec<&str> = all().map(|lint| lint.name).collect();
-        names.extend(OTHERS.map(|(name, _)| name));
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -1,7 +1,11 @@
 //! Lints on secrets and on who may do what.
 
+use serde_json::Value as Json;
+
+use super::cluster::downloads;
 use super::{Hit, Lint, Look};
 use crate::inventory::show::is_secret_key;
+use crate::mesos::versions::Version;
 
 pub(super) const LINTS: &[Lint] = &[
     Lint {
@@ -11,6 +15,14 @@ pub(super) const LINTS: &[Lint] = &[
                  everybody may read",
         needs: &["mesos", "spark", "docker", "proxy"],
         find: plain_text,
+    },
+    Lint {
+        name: "unread-credential",
+        title: "A secret that Spark does not read",
+        reason: "the secret reaches Spark in a file, named by spark.mesos.secret.file, which came with \
+                 Spark 2.4.0; an older driver registers without it and is refused",
+        needs: &["mesos", "spark"],
+        find: unread_credential,
     },
     Lint {
         name: "jobs-as-root",
@@ -56,6 +68,20 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
                 hits.push(Hit::warning(format!("spark.env.{key}"), message, help));
             }
         }
+        let lines = spark.defaults.iter().map(|line| ("spark.defaults", line));
+        let lines = lines.chain(spark.env.iter().map(|line| ("spark.env", line)));
+        for (path, (key, _)) in lines.filter(|(_, (_, value))| url_with_password(value)) {
+            let message = format!("the URL in `{key}` holds a password");
+            let help = "name a file that holds it, or pass it when submitting";
+            hits.push(Hit::warning(format!("{path}.{key}"), message, help));
+        }
+    }
+    for (path, url) in downloads(look) {
+        if url_with_password(&url) {
+            let message = "the URL of this download holds a password";
+            let help = "let the server admit these hosts without one, or name a local file";
+            hits.push(Hit::warning(path, message, help));
+        }
     }
     let proxies = [("http", &inventory.proxy.http), ("https", &inventory.proxy.https)];
     for (name, url) in proxies {
@@ -67,7 +93,7 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
         }
     }
     for (key, value) in &inventory.docker.daemon {
-        if is_secret_key(key) && value.as_str().is_some_and(|text| !text.is_empty()) {
+        if holds_secret(key, value) {
             let message = format!("`{key}` holds a secret in plain text");
             let help = "name a file that holds it";
             hits.push(Hit::warning(format!("docker.daemon.{key}"), message, help));
@@ -90,6 +116,35 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
         }
     }
     hits
+}
+
+/// Whether there is a password, or text below a key that names one, anywhere in it.
+fn holds_secret(key: &str, value: &Json) -> bool {
+    match value {
+        Json::String(text) => (is_secret_key(key) && !text.is_empty()) || url_with_password(text),
+        Json::Array(list) => list.iter().any(|value| holds_secret(key, value)),
+        Json::Object(map) => map.iter().any(|(key, value)| holds_secret(key, value)),
+        _ => false,
+    }
+}
+
+/// `scheme://user:password@host`.
+fn url_with_password(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '?', '#', ' ', ',']).next().unwrap_or("");
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+fn unread_credential(look: &Look<'_>) -> Vec<Hit> {
+    let spark = look.inventory.spark.as_ref().map(|spark| &spark.version);
+    let old = spark.filter(|spark| !spark.at_least(&[2, 4]));
+    let wanted = look.inventory.mesos.credentials.framework.is_some();
+    let hit = |spark: &Version| {
+        let message = format!("Spark {spark} reads no secret from a file");
+        Hit::error("mesos.credentials.framework", message, "take Spark 2.4.0 or later")
+    };
+    old.filter(|_| wanted).map(hit).into_iter().collect()
 }
 
 const BOOLEAN: [&str; 4] = ["true", "false", "1", "0"];

@@ -1,9 +1,9 @@
 //! Lints on Spark: constraints, executors, properties.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Application, Hit, Lint, Look};
-use crate::inventory::{SparkImage, Workload};
+use crate::inventory::SparkImage;
 use crate::mesos::constraints::{Constraints, Match};
 use crate::mesos::values::Value;
 
@@ -55,13 +55,6 @@ pub(super) const LINTS: &[Lint] = &[
         reason: "Spark accepts every offer until spark.cores.max is reached, and has no other end",
         needs: APPLICATIONS,
         find: cores_max_unset,
-    },
-    Lint {
-        name: "unreadable-property",
-        title: "A Spark property that Spark cannot read",
-        reason: "the driver stops on a number or size that is not one",
-        needs: SPARK,
-        find: unreadable,
     },
     Lint {
         name: "block-manager-port",
@@ -123,15 +116,11 @@ pub(super) const LINTS: &[Lint] = &[
     },
 ];
 
-fn constraints(application: &Application) -> (String, Result<Constraints, String>) {
-    let path = application.path("constraints", "spark.mesos.constraints");
-    (path, Constraints::parse(&application.workload.constraints))
-}
-
 fn bad_constraint(look: &Look<'_>) -> Vec<Hit> {
     let bad = |application: &Application| {
-        let (path, parsed) = constraints(application);
-        Some(Hit::error(path, parsed.err()?, "write it as rack:r1,r2;ssd:"))
+        let why = Constraints::parse(&application.workload.constraints).err()?;
+        let path = application.path("constraints", "spark.mesos.constraints");
+        Some(Hit::error(path, why, "write it as rack:r1,r2;ssd:"))
     };
     look.applications.iter().filter_map(bad).collect()
 }
@@ -152,16 +141,23 @@ fn verdicts(look: &Look<'_>, constraints: &Constraints) -> (BTreeSet<String>, bo
     (thrown, fits)
 }
 
+/// Those of executors, and those of drivers that the dispatcher starts.
 fn each_constraint(
     look: &Look<'_>,
-    mut find: impl FnMut(&str, &Workload, &Constraints) -> Option<Hit>,
+    mut find: impl FnMut(&str, &str, &Constraints) -> Option<Hit>,
 ) -> Vec<Hit> {
+    let executors = look.applications.iter().map(|application| {
+        let path = application.path("constraints", "spark.mesos.constraints");
+        (path, application.workload.constraints.as_str())
+    });
+    let key = "spark.mesos.driver.constraints";
+    let drivers = property(look, key).map(|text| (format!("spark.defaults.{key}"), text));
     let mut hits = Vec::new();
-    for application in &look.applications {
-        if let (path, Ok(parsed)) = constraints(application)
+    for (path, text) in executors.chain(drivers) {
+        if let Ok(parsed) = Constraints::parse(text)
             && !parsed.0.is_empty()
         {
-            hits.extend(find(&path, &application.workload, &parsed));
+            hits.extend(find(&path, text, &parsed));
         }
     }
     hits
@@ -176,12 +172,12 @@ fn crashes(look: &Look<'_>) -> Vec<Hit> {
 }
 
 fn matches_nothing(look: &Look<'_>) -> Vec<Hit> {
-    each_constraint(look, |path, workload, parsed| {
+    each_constraint(look, |path, text, parsed| {
         let (thrown, fits) = verdicts(look, parsed);
         if fits || !thrown.is_empty() || look.inventory.agents().next().is_none() {
             return None;
         }
-        let message = format!("no agent meets the constraint `{}`", workload.constraints);
+        let message = format!("no agent meets the constraint `{text}`");
         let known: BTreeSet<&str> = look
             .inventory
             .agents()
@@ -202,9 +198,15 @@ fn matches_nothing(look: &Look<'_>) -> Vec<Hit> {
     })
 }
 
-/// The values that are there, of the first constraint.
+/// The values that are there, of the constraint that nobody meets.
 fn wanted_and_there(look: &Look<'_>, parsed: &Constraints) -> String {
-    let Some(name) = parsed.0.keys().next() else { return String::new() };
+    let alone = parsed.0.iter().find(|(name, wanted)| {
+        let one = Constraints(BTreeMap::from([((*name).clone(), (*wanted).clone())]));
+        !verdicts(look, &one).1
+    });
+    let Some((name, _)) = alone else {
+        return "each of them is met by some agent, and all together by none".to_owned();
+    };
     let there: BTreeSet<String> = look
         .inventory
         .agents()
@@ -259,9 +261,11 @@ fn fits_nowhere(look: &Look<'_>) -> Vec<Hit> {
 }
 
 fn cores_max_unset(look: &Look<'_>) -> Vec<Hit> {
+    // One that cannot be read was at least set.
+    let written = property(look, "spark.cores.max").is_some();
     let unset = |application: &&Application| {
         application.workload.cores_max.is_none()
-            && !application.unreadable.contains(&"spark.cores.max")
+            && !(written && application.name.is_none())
             && application.settings.executor_limit.is_none()
     };
     look.applications
@@ -279,15 +283,6 @@ fn cores_max_unset(look: &Look<'_>) -> Vec<Hit> {
             Hit::warning(path, message, help)
         })
         .collect()
-}
-
-fn unreadable(look: &Look<'_>) -> Vec<Hit> {
-    let keys = look.applications.iter().flat_map(|application| &application.unreadable);
-    keys.map(|key| {
-        let message = format!("`{key}` is neither a number nor a size that Spark reads");
-        Hit::error(format!("spark.defaults.{key}"), message, "write 8, or 512m, 4g for memory")
-    })
-    .collect()
 }
 
 fn block_manager_port(look: &Look<'_>) -> Vec<Hit> {

@@ -91,12 +91,20 @@ pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    near(word, candidates, (word.chars().count() / 3).clamp(1, 3))
+}
+
+/// The one of `candidates` that is at most so many edits away from `word`, in any case.
+pub fn near<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    edits: usize,
+) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= edits)
         .min()
         .map(|(_, candidate)| candidate)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 pub use crate::inventory::Severity;
+use crate::inventory::{Place, Problem};
 
 pub mod change;
 pub mod compatibility;
@@ -11,6 +12,7 @@ pub mod flags;
 mod grammar;
 mod lexer;
 pub mod live;
+pub mod properties;
 pub mod roles;
 pub mod units;
 pub mod values;
@@ -37,6 +39,12 @@ impl Finding {
     /// One that is said, and gone on.
     pub fn warning(message: impl Into<String>) -> Finding {
         Finding { severity: Severity::Warning, message: message.into(), help: None }
+    }
+
+    /// The problem that it is at a place.
+    pub fn problem(self, place: Place, name: &'static str) -> Problem {
+        let Finding { severity, message, help } = self;
+        Problem { place: Some(place), severity, name, message, help }
     }
 
     /// The same with advice.

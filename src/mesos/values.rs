@@ -13,6 +13,10 @@ use super::versions::Version;
 /// The role of what is not reserved.
 pub const UNRESERVED: &str = "*";
 
+/// What no item of a set may hold where sets are text: the letters of the grammar, and blanks, which
+/// Mesos deletes.
+const UNWRITABLE: [char; 12] = ['{', '}', '[', ']', '(', ')', ',', ';', ':', '\n', ' ', '\0'];
+
 /// Attributes of an agent: name → value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attributes(pub BTreeMap<String, Value>);
@@ -215,7 +219,17 @@ impl Resources {
     pub fn from_json(text: &str, version: &Version) -> Result<Resources, String> {
         let list: Vec<Message> = serde_json::from_str(text)
             .map_err(|why| format!("resources are not a JSON array of Mesos resources: {why}"))?;
-        Resources::from_messages(list, version)
+        let resources = Resources::from_messages(list, version)?;
+        // The text that we write has no escapes.
+        let unwritable = |item: &&String| item.is_empty() || item.contains(UNWRITABLE);
+        for ((name, _), value) in &resources.0 {
+            if let Value::Set(items) = value
+                && let Some(item) = items.iter().find(unwritable)
+            {
+                return Err(format!("item `{item}` of {name} cannot be written as text"));
+            }
+        }
+        Ok(resources)
     }
 
     pub(super) fn from_messages(
@@ -290,11 +304,8 @@ impl fmt::Display for Resources {
 
 impl PartialEq for Resources {
     fn eq(&self, other: &Resources) -> bool {
-        let filled = |r: &Resources| -> Vec<((String, String), Value)> {
-            let kept = r.0.iter().filter(|(_, value)| !value.is_empty());
-            kept.map(|(key, value)| (key.clone(), value.clone())).collect()
-        };
-        filled(self) == filled(other)
+        let filled = |(_, value): &(&(String, String), &Value)| !value.is_empty();
+        self.0.iter().filter(filled).eq(other.0.iter().filter(filled))
     }
 }
 

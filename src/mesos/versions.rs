@@ -41,6 +41,11 @@ impl Version {
     pub fn at_least(&self, numbers: &[u32]) -> bool {
         compare(&self.numbers, numbers) != Ordering::Less
     }
+
+    /// Whether it is `other` or came before; a suffix does not count.
+    pub fn at_most(&self, other: &Version) -> bool {
+        other.at_least(&self.numbers)
+    }
 }
 
 fn compare(a: &[u32], b: &[u32]) -> Ordering {

@@ -247,12 +247,8 @@ impl Serialize for ResourceId {
 
 /// SHA-256 of some bytes in lower-case hex.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes.as_ref()) {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let digits = Sha256::digest(bytes.as_ref()).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 /// SHA-256 over parts, each preceded by its length so that no two lists of parts collide.

@@ -55,7 +55,8 @@ pub fn fill(total: &Amounts, clients: &[Client]) -> Filling {
 /// One allocation cycle of Mesos in which every offer is accepted whole: agent by agent, the role
 /// that stands lowest (and in it the framework that stands lowest) gets all that is left for it.
 ///
-/// The order of `agents` is an input; the real master shuffles them. Quota is as from 1.9.0.
+/// The order of `agents` is an input; the real master shuffles them. Before 1.9.0 a guarantee is also
+/// the limit, and agents are given whole, so that it may be overshot.
 pub fn cycle(agents: &[Agent], roles: &[Role], rules: &Rules) -> Allocation {
     let mut cycle = Cycle::new(agents, roles, rules);
     for index in 0..agents.len() {
@@ -161,8 +162,9 @@ pub struct Quota {
 /// What the allocator does by version and flags.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
-    /// Mesos: before 0.27 reserved resources do not count in shares, and before 0.21 an offer needs
-    /// both cpus and mem.
+    /// Mesos: before 0.21 an offer needs both cpus and mem, before 0.27 reserved resources do not count
+    /// in shares, before 1.3 roles have no parents, before 1.7.3 frameworks are compared by what their
+    /// role holds, before 1.9 a guarantee is also the limit.
     pub mesos: Version,
     /// `fair_sharing_excluded_resource_names`.
     pub excluded: Vec<String>,
@@ -315,6 +317,11 @@ impl Standing {
         for (name, amount) in amounts {
             *self.allocated.entry(name.clone()).or_default() += amount;
         }
+        self.measure(of);
+    }
+
+    /// Works out its share of `of`.
+    fn measure(&mut self, of: &Amounts) {
         let weight = u128::from(self.weight_thousandths);
         let shares = self.allocated.iter().filter_map(|(name, amount)| {
             let total = u128::try_from(*of.get(name)?).ok().filter(|total| *total > 0)?;
@@ -338,6 +345,96 @@ fn sum<'a>(amounts: impl Iterator<Item = (&'a String, i64)>) -> Amounts {
     sum
 }
 
+/// When an offer is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Guarantees,
+    FairShares,
+}
+
+/// The roles and the parents in their names. Siblings are compared with all that is below them.
+struct Tree {
+    /// The first is the root.
+    nodes: Vec<Node>,
+    /// By role: its node.
+    leaves: Vec<usize>,
+}
+
+struct Node {
+    standing: Standing,
+    parent: usize,
+    children: Vec<usize>,
+    role: Option<usize>,
+}
+
+impl Tree {
+    /// A role that has frameworks and children stands among its children as `.`, of weight 1. Before
+    /// 1.3 nobody has parents. Source: Mesos `sorter/drf/sorter.cpp`.
+    fn new(input: &[Role], rules: &Rules) -> Tree {
+        let root =
+            Node { standing: Standing::new("", 1.0), parent: 0, children: Vec::new(), role: None };
+        let mut tree = Tree { nodes: vec![root], leaves: Vec::new() };
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        let weights: BTreeMap<&str, f64> =
+            input.iter().map(|role| (role.name.as_str(), role.weight)).collect();
+        let nested = rules.mesos.at_least(&[1, 3]);
+        for (index, role) in input.iter().enumerate() {
+            let mut paths: Vec<String> = Vec::new();
+            if nested {
+                paths.extend(
+                    role.name.match_indices('/').map(|(end, _)| role.name[..end].to_owned()),
+                );
+            }
+            paths.push(role.name.clone());
+            let below = format!("{}/", role.name);
+            if nested && input.iter().any(|other| other.name.starts_with(&below)) {
+                paths.push(format!("{below}."));
+            }
+            let mut here = 0;
+            for path in paths {
+                let weight = weights.get(path.as_str()).copied().unwrap_or(1.0);
+                here = *known.entry(path).or_insert_with_key(|path| tree.add(path, weight, here));
+            }
+            tree.nodes[here].role = Some(index);
+            tree.leaves.push(here);
+        }
+        tree
+    }
+
+    fn add(&mut self, path: &str, weight: f64, parent: usize) -> usize {
+        let index = self.nodes.len();
+        let standing = Standing::new(path, weight);
+        self.nodes.push(Node { standing, parent, children: Vec::new(), role: None });
+        self.nodes[parent].children.push(index);
+        index
+    }
+
+    /// Allocates to a role and to all above it.
+    fn take(&mut self, role: usize, amounts: &Amounts, of: &Amounts) {
+        let mut here = self.leaves[role];
+        while here != 0 {
+            let node = &mut self.nodes[here];
+            node.standing.take(amounts, of);
+            here = node.parent;
+        }
+    }
+
+    /// Roles in the order in which they are served: each node with all below it before its next sibling.
+    fn order(&self) -> Vec<usize> {
+        let mut found = Vec::with_capacity(self.leaves.len());
+        self.walk(0, &mut found);
+        found
+    }
+
+    fn walk(&self, node: usize, found: &mut Vec<usize>) {
+        let Node { children, role, .. } = &self.nodes[node];
+        found.extend(role);
+        let mut children = children.clone();
+        children.sort_by(|a, b| order(&self.nodes[*a].standing, &self.nodes[*b].standing));
+        children.into_iter().for_each(|child| self.walk(child, found));
+    }
+}
+
 /// A cycle in the making.
 struct Cycle<'a> {
     agents: &'a [Agent],
@@ -346,6 +443,7 @@ struct Cycle<'a> {
     /// What shares are taken of.
     of: Amounts,
     roles: Vec<Standing>,
+    tree: Tree,
     frameworks: Vec<Vec<Standing>>,
     /// By agent: (name, role) → what is still free.
     free: Vec<BTreeMap<(String, String), i64>>,
@@ -380,6 +478,7 @@ impl<'a> Cycle<'a> {
             rules,
             of,
             roles: input.iter().map(|r| Standing::new(&r.name, r.weight)).collect(),
+            tree: Tree::new(input, rules),
             frameworks: input
                 .iter()
                 .map(|r| r.frameworks.iter().map(|f| Standing::new(&f.name, 1.0)).collect())
@@ -397,40 +496,42 @@ impl<'a> Cycle<'a> {
 
     /// Stage 1: roles whose guarantee is not met.
     fn guarantees(&mut self, agent: usize) {
-        for role in self.role_order() {
+        for role in self.tree.order() {
             let guarantee = &self.input[role].quota.guarantee;
-            let unmet = guarantee.iter().any(|(name, g)| self.has(role, name) < *g);
-            if !unmet {
+            if guarantee.keys().all(|name| self.unmet(role, name) == 0) {
                 continue;
             }
             for framework in self.framework_order(role) {
-                self.offer(agent, role, framework);
+                self.offer(agent, role, framework, Stage::Guarantees);
             }
         }
     }
 
     /// Stage 2: everybody.
     fn fair_shares(&mut self, agent: usize) {
-        for role in self.role_order() {
+        for role in self.tree.order() {
             for framework in self.framework_order(role) {
-                self.offer(agent, role, framework);
+                self.offer(agent, role, framework, Stage::FairShares);
             }
         }
     }
 
-    /// Offers an agent's whole remainder, cut to the role's limit and to what may be taken without
-    /// touching what is held back for others' guarantees.
-    fn offer(&mut self, agent: usize, role: usize, framework: usize) {
+    /// Offers an agent's whole remainder, of the unreserved part what its quota and that of others
+    /// leave.
+    fn offer(&mut self, agent: usize, role: usize, framework: usize, stage: Stage) {
         if self.input[role].frameworks[framework].appetite == Appetite::Nothing {
             return;
         }
+        let seen =
+            self.free[agent].iter().filter(|((_, owner), _)| sees(&self.input[role].name, owner));
+        let whole = self.rules.mesos.at_least(&[1, 9]) || self.open_to_all(agent, role, stage);
         let mut bundle: BTreeMap<(String, String), i64> = BTreeMap::new();
-        for ((name, owner), amount) in &self.free[agent] {
-            if !sees(&self.input[role].name, owner) {
-                continue;
-            }
+        for ((name, owner), amount) in seen {
             let amount = match owner.as_str() {
-                UNRESERVED => self.allowed(role, name).min(*amount),
+                UNRESERVED if !whole => 0,
+                UNRESERVED if self.rules.mesos.at_least(&[1, 9]) => {
+                    self.allowed(role, name).min(*amount)
+                }
                 _ => *amount,
             };
             if amount > 0 {
@@ -456,7 +557,14 @@ impl<'a> Cycle<'a> {
             }
         }
         self.roles[role].take(&counted, &self.of);
+        self.tree.take(role, &counted, &self.of);
         self.frameworks[role][framework].take(&all, &self.of);
+        if !self.rules.mesos.at_least(&[1, 7, 3]) {
+            let held = sum(self.frameworks[role].iter().flat_map(|framework| {
+                framework.allocated.iter().map(|(name, amount)| (name, *amount))
+            }));
+            self.frameworks[role].iter_mut().for_each(|framework| framework.measure(&held));
+        }
         self.grants.push(Grant {
             agent: self.agents[agent].name.clone(),
             role: self.input[role].name.clone(),
@@ -465,21 +573,39 @@ impl<'a> Cycle<'a> {
         });
     }
 
-    /// How much of the unreserved rest of a resource a role may take now: its own unmet guarantee,
+    /// Before 1.9: whether a role is given the unreserved part of an agent. Those with a guarantee are,
+    /// until it is met; the others where all that is held back would still be there.
+    ///
+    /// Source: Mesos `hierarchical.cpp` from 0.27 to 1.8.
+    fn open_to_all(&self, agent: usize, role: usize, stage: Stage) -> bool {
+        match stage {
+            Stage::Guarantees => true,
+            Stage::FairShares if !self.input[role].quota.guarantee.is_empty() => false,
+            Stage::FairShares => self.free[agent].iter().all(|((name, owner), amount)| {
+                let available = self.available.get(name).copied().unwrap_or(0);
+                owner != UNRESERVED || available - amount >= self.held_back(name)
+            }),
+        }
+    }
+
+    /// From 1.9: how much of the unreserved rest of a resource a role may take now: its own unmet guarantee,
     /// and beyond it what is not held back for guarantees; never above its limit.
     fn allowed(&self, role: usize, name: &str) -> i64 {
-        let has = self.has(role, name);
-        let unmet = |index: usize| {
-            let guarantee = self.input[index].quota.guarantee.get(name).copied().unwrap_or(0);
-            (guarantee - self.has(index, name)).max(0)
-        };
         let available = self.available.get(name).copied().unwrap_or(0);
-        let held_back: i64 = (0..self.input.len()).map(unmet).sum();
-        let allowed = unmet(role) + (available - held_back).max(0);
+        let allowed = self.unmet(role, name) + (available - self.held_back(name)).max(0);
         match self.input[role].quota.limit.get(name) {
-            Some(limit) => allowed.min((limit - has).max(0)),
+            Some(limit) => allowed.min((limit - self.has(role, name)).max(0)),
             None => allowed,
         }
+    }
+
+    fn held_back(&self, name: &str) -> i64 {
+        (0..self.input.len()).map(|role| self.unmet(role, name)).sum()
+    }
+
+    fn unmet(&self, role: usize, name: &str) -> i64 {
+        let guarantee = self.input[role].quota.guarantee.get(name).copied().unwrap_or(0);
+        (guarantee - self.has(role, name)).max(0)
     }
 
     fn has(&self, role: usize, name: &str) -> i64 {
@@ -494,12 +620,6 @@ impl<'a> Cycle<'a> {
             true => cpus || mem,
             false => cpus && amount("mem") > 32_000,
         }
-    }
-
-    fn role_order(&self) -> Vec<usize> {
-        let mut indices: Vec<usize> = (0..self.roles.len()).collect();
-        indices.sort_by(|a, b| order(&self.roles[*a], &self.roles[*b]));
-        indices
     }
 
     fn framework_order(&self, role: usize) -> Vec<usize> {

@@ -257,6 +257,7 @@ fn sharing(inventory: &Inventory, agents: &[Agent], plans: &[Plan<'_>]) -> Shari
                 .collect(),
             quota: Quota::default(),
         })
+        .chain(parents(inventory, &members))
         .collect();
     let excluded = inventory.mesos.master_flags.get("fair_sharing_excluded_resource_names");
     let rules = Rules {
@@ -316,6 +317,23 @@ fn sharing(inventory: &Inventory, agents: &[Agent], plans: &[Plan<'_>]) -> Shari
         })
         .collect();
     Sharing { roles, idle: allocation.idle, textbook_left: filling.left }
+}
+
+/// Declared roles without applications whose weight counts all the same, for roles below them have some.
+fn parents(inventory: &Inventory, members: &BTreeMap<&str, Vec<&Plan<'_>>>) -> Vec<Role> {
+    let above = |name: &str| {
+        let below = format!("{name}/");
+        !members.contains_key(name) && members.keys().any(|member| member.starts_with(&below))
+    };
+    let declared = inventory.mesos.roles.iter().filter(|(name, _)| above(name));
+    declared
+        .map(|(name, role)| Role {
+            name: name.clone(),
+            weight: role.weight,
+            frameworks: Vec::new(),
+            quota: Quota::default(),
+        })
+        .collect()
 }
 
 fn add(sum: &mut Amounts, more: &Amounts) {

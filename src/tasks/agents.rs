@@ -30,7 +30,12 @@ const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let mut wishes = Wishes::new();
+    let zk = mesos::zk_file(inventory);
     let both = world.templates.render("mesos/mesos", &json!({}))?;
+    let defaults = |log_dir: Option<&str>| {
+        world.templates.render("mesos/mesos-slave", &json!({ "log_dir": log_dir }))
+    };
+    let (logging, silent) = (defaults(Some("/var/log/mesos"))?, defaults(None)?);
     let drop_in = world.templates.render("mesos/mesos-slave.service.d", &json!({}))?;
     let credential = inventory.mesos.credentials.agent.as_ref().map(|credential| {
         mesos::credential_file(
@@ -43,18 +48,17 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     for (_, host, agent) in inventory.agents() {
         let Some(machine) = inventory.hosts.get(host) else { continue };
         let flags = flags(agent, machine, credential.as_ref());
-        let log_dir = (!flags.contains_key("log_dir")).then_some("/var/log/mesos");
+        let defaults = if flags.contains_key("log_dir") { &silent } else { &logging };
         let (directory, files) = mesos::flag_directory(DIRECTORY, &flags);
-        let defaults = world.templates.render("mesos/mesos-slave", &json!({"log_dir": log_dir}))?;
         let mut drop_in =
             File::new("/etc/systemd/system/mesos-slave.service.d/provision.conf", drop_in.clone());
         drop_in.after = Some("systemctl daemon-reload");
 
         let mut list = mesos::package(inventory, host);
         let mut inputs = vec![
-            mesos::zk_file(inventory),
+            zk.clone(),
             File::new("/etc/default/mesos", both.clone()),
-            File::new("/etc/default/mesos-slave", defaults),
+            File::new("/etc/default/mesos-slave", defaults.clone()),
         ];
         if let Some(file) = &credential {
             list.push(Wish::roll(Resource::Directory(mesos::secrets_directory())));

@@ -56,9 +56,10 @@ fn through_mesos(
 ) -> Result<Vec<Wish>, String> {
     let inventory = world.inventory;
     let Some(machine) = inventory.hosts.get(client) else { return Ok(Vec::new()) };
+    let (base, common) = (base(inventory, spark, image), smoke_settings(spark));
     let mut wishes = Vec::new();
     let mut add = |name: String, agent: Option<&HostName>, subject: String| {
-        let mut settings = smoke_settings(spark);
+        let mut settings = common.clone();
         if let Some(agent) = agent {
             settings.push(format!("spark.mesos.constraints=provision_host:{agent}"));
         }
@@ -75,8 +76,7 @@ fn through_mesos(
                 "not_run": NOT_RUN,
             }),
         )?;
-        let digest =
-            digest_of([&*base(inventory, spark, image), subject.as_str(), script.as_str()]);
+        let digest = digest_of([base.as_str(), subject.as_str(), script.as_str()]);
         let mut proof = Proof::new(&name, digest, script);
         proof.agent = agent.cloned();
         wishes.push(Wish::roll(Resource::Proof(proof)));

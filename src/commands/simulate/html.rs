@@ -34,12 +34,12 @@ color:#222}svg{display:block;max-width:100%}svg text{font:13px system-ui,sans-se
 /// Two bars for each role and application: Mesos' whole agents above, the textbook's below.
 fn shares(out: &mut String, outlook: &Outlook) {
     const LINE: usize = 34;
-    const LEFT: usize = 200;
     const WIDTH: usize = 480;
     let _ = writeln!(out, "<h2>Shares by DRF, when every application wants all it can get</h2>");
     let _ = writeln!(
         out,
-        "<p>Blue: Mesos, whole agents. Orange: the textbook, executor by executor.</p>"
+        "<p>Blue: Mesos, whole agents. Orange: the textbook, executor by executor. Quota is no part of an \
+         inventory, and not counted.</p>"
     );
     let mut lines = Vec::new();
     for role in &outlook.sharing.roles {
@@ -52,10 +52,13 @@ fn shares(out: &mut String, outlook: &Outlook) {
         }
     }
     let height = lines.len() * LINE + 4;
+    let longest = lines.iter().map(|(label, ..)| label.chars().count()).max().unwrap_or(0);
+    // About what a character of 13 px is wide.
+    let left = 16 + longest * 8;
     let _ = writeln!(
         out,
         "<svg role=\"img\" aria-label=\"dominant shares\" width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\">",
-        LEFT + WIDTH + 100
+        left + WIDTH + 100
     );
     for (index, (label, mesos, book)) in lines.iter().enumerate() {
         let y = index * LINE;
@@ -65,9 +68,9 @@ fn shares(out: &mut String, outlook: &Outlook) {
             let y = y + top;
             let _ = writeln!(
                 out,
-                "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y}\" width=\"{length:.1}\" height=\"11\"/>\
+                "<rect class=\"{class}\" x=\"{left}\" y=\"{y}\" width=\"{length:.1}\" height=\"11\"/>\
                  <text x=\"{:.1}\" y=\"{}\">{:.1} %</text>",
-                LEFT as f64 + length + 6.0,
+                left as f64 + length + 6.0,
                 y + 10,
                 share * 100.0
             );

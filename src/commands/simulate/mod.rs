@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use terminal_size::terminal_size_of;
 
 use super::session::print_problems;
 use crate::cli::Source;
@@ -69,7 +70,13 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         line(&mut out, &serde_json::to_string_pretty(&outlook)?);
     } else {
         // A reader that has seen enough is no failure.
-        let _ = out.write_all(text::tables(&outlook).as_bytes());
+        let _ = out.write_all(text::tables(&outlook, width()).as_bytes());
     }
     Ok(exit::OK)
+}
+
+/// How wide lines may be: `COLUMNS`, else as wide as the terminal; a file takes any width.
+fn width() -> Option<usize> {
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    set.or_else(|| terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)))
 }

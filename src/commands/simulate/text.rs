@@ -7,8 +7,9 @@ use crate::mesos::values::Value;
 use crate::simulate::drf::Amounts;
 use crate::simulate::outlook::{Bind, Outlook, Placed};
 
-/// Everything.
-pub(super) fn tables(outlook: &Outlook) -> String {
+/// Everything, in lines of at most `width` characters as far as names allow.
+pub(super) fn tables(outlook: &Outlook, width: Option<usize>) -> String {
+    let width = width.unwrap_or(usize::MAX);
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -22,45 +23,85 @@ pub(super) fn tables(outlook: &Outlook) -> String {
         ["application", "role", "one executor", "executors", "cores", "agents", "held back by"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(outlook.executors.iter().map(row));
-    out.push_str(&table(&rows));
+    out.push_str(&table(&rows).filter(|table| fits(table, width)).unwrap_or_else(|| list(&rows)));
+    let bars = if width < 60 { 8 } else { BAR };
     for placed in &outlook.executors {
-        detail(&mut out, placed);
+        detail(&mut out, placed, bars);
     }
     let _ = writeln!(out, "\nShares by DRF, when every application wants all it can get:");
-    let head =
-        ["role", "weight", "Mesos: whole agents", "", "over weight", "textbook: executors", ""];
+    let tables = [BAR, 10].map(|bars| table(&bars_of(outlook, bars)));
+    let numbers = numbers_of(outlook);
+    let shares = tables.into_iter().chain([table(&numbers)]).flatten();
+    let mut shares = shares.filter(|table| fits(table, width));
+    out.push_str(&shares.next().unwrap_or_else(|| list(&numbers)));
+    let idle = amounts(&outlook.sharing.idle);
+    if !idle.is_empty() {
+        let _ = writeln!(out, "  offered to nobody: {idle}");
+    }
+    let _ = writeln!(out, "  quota is no part of an inventory, and not counted");
+    out
+}
+
+/// Shares with a bar before each; `(offers)` and `(executors)` stand in the head where there is no room.
+fn bars_of(outlook: &Outlook, width: usize) -> Vec<Vec<String>> {
+    let head = match width {
+        BAR => {
+            ["role", "weight", "Mesos: whole agents", "", "over weight", "textbook: executors", ""]
+        }
+        _ => ["role", "weight", "Mesos", "(offers)", "over weight", "textbook", "(executors)"],
+    };
+    let count = |share: f64, count: String, what: &str| match width {
+        BAR => format!("{} ({count} {what})", percent(share)),
+        _ => format!("{} ({count})", percent(share)),
+    };
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for role in &outlook.sharing.roles {
         let textbook: f64 = role.frameworks.iter().map(|f| f.textbook_share).sum();
         rows.push(vec![
             role.role.clone(),
             role.weight.to_string(),
-            bar(role.share),
+            bar(role.share, width),
             percent(role.share),
             format!("{:.3}", role.weighted),
-            bar(textbook),
+            bar(textbook, width),
             percent(textbook),
         ]);
         for framework in &role.frameworks {
-            let offers = framework.offers;
-            let executors = framework.textbook_executors;
             rows.push(vec![
                 format!("  {}", framework.name),
                 String::new(),
-                bar(framework.share),
-                format!("{} ({offers} offers)", percent(framework.share)),
+                bar(framework.share, width),
+                count(framework.share, framework.offers.to_string(), "offers"),
                 String::new(),
-                bar(framework.textbook_share),
-                format!("{} ({executors} executors)", percent(framework.textbook_share)),
+                bar(framework.textbook_share, width),
+                count(
+                    framework.textbook_share,
+                    framework.textbook_executors.to_string(),
+                    "executors",
+                ),
             ]);
         }
     }
-    out.push_str(&table(&rows));
-    let idle = amounts(&outlook.sharing.idle);
-    if !idle.is_empty() {
-        let _ = writeln!(out, "  offered to nobody: {idle}");
+    rows
+}
+
+/// The same without bars.
+fn numbers_of(outlook: &Outlook) -> Vec<Vec<String>> {
+    let mut rows = bars_of(outlook, 0);
+    for row in &mut rows {
+        row.remove(5);
+        row.remove(2);
     }
-    out
+    if let Some(head) = rows.first_mut() {
+        for (cell, name) in [(2, "Mesos (offers)"), (4, "textbook (executors)")] {
+            name.clone_into(&mut head[cell]);
+        }
+    }
+    rows
+}
+
+fn fits(table: &str, width: usize) -> bool {
+    table.lines().all(|line| line.chars().count() <= width)
 }
 
 fn row(placed: &Placed) -> Vec<String> {
@@ -93,7 +134,7 @@ fn held_back(binds: &BTreeMap<Bind, usize>) -> String {
     words.join(", ")
 }
 
-fn detail(out: &mut String, placed: &Placed) {
+fn detail(out: &mut String, placed: &Placed, bars: usize) {
     let _ = writeln!(out, "\n  {}", placed.name);
     if let Some(error) = &placed.error {
         let _ = writeln!(out, "    {error}");
@@ -115,7 +156,7 @@ fn detail(out: &mut String, placed: &Placed) {
         };
         let executors = if cores.len() == 1 { "executor" } else { "executors" };
         let count = cores.len();
-        let _ = writeln!(out, "    {} {count} {executors}, {sum} cores on {who}", bar(share));
+        let _ = writeln!(out, "    {} {count} {executors}, {sum} cores on {who}", bar(share, bars));
     }
     const SHOWN: usize = 5;
     for (why, count) in placed.left_out.iter().take(SHOWN) {
@@ -128,11 +169,12 @@ fn detail(out: &mut String, placed: &Placed) {
     }
 }
 
-/// Twenty characters wide.
-fn bar(share: f64) -> String {
-    const WIDTH: usize = 20;
-    let full = (share.clamp(0.0, 1.0) * WIDTH as f64).round() as usize;
-    format!("{}{}", "█".repeat(full), "·".repeat(WIDTH - full))
+/// How wide a bar is where there is room.
+const BAR: usize = 20;
+
+fn bar(share: f64, width: usize) -> String {
+    let full = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
+    format!("{}{}", "█".repeat(full), "·".repeat(width - full))
 }
 
 fn percent(share: f64) -> String {
@@ -148,9 +190,9 @@ pub(super) fn amounts(amounts: &Amounts) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Columns as wide as their widest cell.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+/// Columns as wide as their widest cell; `None` without rows.
+fn table(rows: &[Vec<String>]) -> Option<String> {
+    let columns = rows.iter().map(Vec::len).max()?;
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
     };
@@ -162,6 +204,22 @@ fn table(rows: &[Vec<String>]) -> String {
             let _ = write!(line, " {cell:<width$} ");
         }
         let _ = writeln!(out, "{}", line.trim_end());
+    }
+    Some(out)
+}
+
+/// Each row on lines of its own, for a table that is wider than the terminal.
+fn list(rows: &[Vec<String>]) -> String {
+    let Some((head, rows)) = rows.split_first() else { return String::new() };
+    let mut out = String::new();
+    for row in rows {
+        let mut cells = head.iter().zip(row);
+        if let Some((_, name)) = cells.next() {
+            let _ = writeln!(out, "  {name}");
+        }
+        for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
+            let _ = writeln!(out, "      {name}: {cell}");
+        }
     }
     out
 }
