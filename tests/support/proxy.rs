@@ -62,6 +62,11 @@ impl Proxy {
         self.state.cut_at.store(bytes.max(1), Ordering::SeqCst);
     }
 
+    /// It was cut as it was told to.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.state.cut_at.load(Ordering::SeqCst) == 0
+    }
+
     /// Cuts all connections now; new ones are let through.
     pub(crate) fn cut(&self) {
         self.state.cut();
