@@ -16,6 +16,7 @@ use crate::health::{self, Check, Health, Member, Replies};
 use crate::inventory::{HostName, Inventory};
 use crate::plan::{Action, Because, Plan, Stage, Wave};
 use crate::remote::{Change, Ended};
+use crate::resource::package::KEPT;
 use crate::resource::proof::{NO_ROOM, NOT_RUN};
 use crate::resource::service::{self, State};
 use crate::resource::{self, Look, Resource};
@@ -481,9 +482,16 @@ impl<Hosts: Change> Run<Hosts> {
                 return (outcome, output);
             }
         }
-        // What a proof or a build printed is a result; what others printed is noise.
-        let worth = matches!(resource, Resource::Proof(_) | Resource::Image(_));
-        (Outcome::Changed, if worth { tail(&output, 1) } else { String::new() })
+        // What a proof or a build printed is a result; what others printed is noise, but for what they
+        // left as it was.
+        let shown = match resource {
+            Resource::Proof(_) | Resource::Image(_) => tail(&output, 1),
+            Resource::Packages(_) => {
+                output.lines().filter(|l| l.starts_with(KEPT)).map(|l| format!("{l}\n")).collect()
+            }
+            _ => String::new(),
+        };
+        (Outcome::Changed, shown)
     }
 
     /// Looks again at one resource.

@@ -8,7 +8,7 @@ use crate::health::{self, AGENT_PORT, MASTER_PORT, Question, client_port};
 use crate::inventory::{HostName, Inventory, Problem, Severity, ZooKeeper};
 use crate::mesos::compatibility;
 use crate::plan::{Observed, Plan, Seen};
-use crate::resource::service;
+use crate::resource::{package, service};
 use crate::script::{Probe, Sections};
 use crate::tasks::Task;
 
@@ -32,6 +32,7 @@ pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
     probe.section("mounts", "cat /proc/mounts");
     probe.section("addresses", "ip -o addr show 2>/dev/null || hostname -I");
     probe.section("listening", "ss -Hltnp 2>/dev/null");
+    probe.section("apt", format!("{}apt_holder", package::HOLDER));
     // Not `docker --version`: the client of 20.10 talks to the socket even for that, which starts the
     // engine (seen in the lab).
     probe
@@ -87,6 +88,7 @@ pub fn check(
         memory(inventory, host, text("memory")).into_iter().for_each(&mut say);
         ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
         agent(inventory, host, text("mounts"), text("docker")).into_iter().for_each(&mut say);
+        apt(plan, host, text("apt")).into_iter().for_each(&mut say);
     }
     found.extend(ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(same_machine(answers).into_iter().map(|problem| (None, problem)));
@@ -287,6 +289,19 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
         );
     }
     problems
+}
+
+/// Said before, for the wait itself is a silent one.
+fn apt(plan: &Plan, host: &HostName, holder: &str) -> Option<Problem> {
+    let installs =
+        plan.actions().any(|(h, action)| h == host && action.resource.kind == "packages");
+    (installs && !holder.is_empty()).then(|| Problem {
+        severity: Severity::Warning,
+        ..error(
+            "apt-busy",
+            format!("apt is in use by {holder}; its packages wait up to 5 minutes for that to end"),
+        )
+    })
 }
 
 /// What the members of an ensemble that is not ours are asked.
