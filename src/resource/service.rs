@@ -259,6 +259,10 @@ pub fn read(service: &Service, sections: &Sections) -> Look {
     if unit.active == "failed" && service.state == State::Stopped {
         facts.insert("active", "inactive".to_owned());
     }
+    // What can never start does not start at boot either.
+    if unit.file.starts_with("masked") && service.state == State::Stopped {
+        facts.insert("enabled", "disabled".to_owned());
+    }
     // What it needs is not there: stopped and disabled is as right as it can be.
     let lacking = !service.needs.is_empty()
         && !service.needs.iter().any(|path| stat(path, sections).is_some());
