@@ -364,6 +364,28 @@ fn same_machine(answers: &BTreeMap<HostName, Sections>) -> Vec<Problem> {
         .collect()
 }
 
+/// Agents of the leading master that are no hosts of this inventory: a host whose line was deleted, say.
+/// Removal is never inferred, so they are left alone; but they are known of.
+pub fn strangers(inventory: &Inventory, observed: &Observed) -> Vec<Problem> {
+    let listed = health::leaders_agents(inventory, &observed.replies()).unwrap_or_default();
+    let known = |at: &str| inventory.hosts.values().any(|host| host.address.to_string() == at);
+    listed
+        .iter()
+        .filter(|(at, agent)| agent.active && !known(at))
+        .map(|(at, agent)| Problem {
+            severity: Severity::Warning,
+            ..error(
+                "stranger",
+                format!(
+                    "the agent {} at {at} is registered at the leading master and is no host of this inventory",
+                    agent.info.hostname
+                ),
+            )
+            .help("it is left alone; to stop it, put its host back and name it under `retired`")
+        })
+        .collect()
+}
+
 fn clocks(answers: &BTreeMap<HostName, Sections>) -> Vec<(Option<HostName>, Problem)> {
     let clock = |answer: &Sections| answer.get("clock")?.trim().parse::<i64>().ok();
     let times: BTreeMap<&HostName, i64> =

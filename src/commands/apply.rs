@@ -163,7 +163,7 @@ impl Job<'_> {
     ) -> anyhow::Result<u8> {
         let observed = self.session.observed(answers)?;
         let mut plan = plan(&self.session.inventory, &self.session.desired, &observed, &self.scope);
-        announce(recorder, &observed, &plan);
+        announce(recorder, &self.session.inventory, &observed, &plan);
         let found = if plan.is_empty() {
             Vec::new()
         } else {
