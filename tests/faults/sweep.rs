@@ -146,11 +146,7 @@ fn host() -> (Host, Proxy) {
     let ssh = format!("h1: {{ ssh: {{ host: 127.0.0.1, port: {} }}, ", proxy.port);
     host.operator.edit("h1: { ", &ssh);
     host.operator.edit("  masters:", "  roles: { etl: { weight: 2 } }\n  masters:");
-    host.operator.edit("workers: {", "workers: { flags: { containerizers: mesos, launcher: posix, systemd_enable_support: false }, ");
-    host.operator.edit(
-        "hosts:\n",
-        "allow: { no-docker-containerizer: \"only its configuration is meant\" }\nhosts:\n",
-    );
+    host.operator.with_agents();
     host.operator.edit("  clients:", "  dispatcher: { hosts: [h1] }\n  clients:");
     (host, proxy)
 }

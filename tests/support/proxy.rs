@@ -129,6 +129,10 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, count: Option<&At
             break;
         }
     }
+    // Nor does a frozen wire tell of the other end's end.
+    while state.frozen.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(20));
+    }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }
