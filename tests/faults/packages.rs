@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::twin::Host;
+use super::twin::{Host, run};
 
 const TASKS: &str = "base,spark";
 
@@ -227,6 +227,64 @@ fn fault_75_an_engine_that_does_not_start_or_answer_is_the_docker_tasks_failure(
     // Nothing of it counts as done.
     host.sh("printf '#!/bin/sh\\nexit 0\\n' >/usr/local/bin/docker; rm /usr/local/sbin/sleep");
     host.converges("base,docker");
+}
+
+/// A proxy that asks for a password, and writes down what it was asked for by whom.
+const PROXY: &str = r#"
+import base64, http.server, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        who = base64.b64decode((self.headers.get("Proxy-Authorization") or "x ").split(" ")[1]).decode()
+        open("/asked", "a").write(who + " " + self.path + "\n")
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        body = direct.open(self.path).read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("127.0.0.1", 3128), Handler).serve_forever()
+"#;
+
+#[test]
+fn fault_77_a_proxy_is_used_where_it_is_meant_and_its_password_goes_nowhere_else() {
+    let host = Host::start();
+    from_web(&host, GOOD, None);
+    host.sh_with("cat >/proxy.py; setsid python3 /proxy.py </dev/null >/dev/null 2>&1 &", PROXY);
+    host.until("ss -Hltn | grep -q ':3128 '");
+    let password = "hunter2-9f8e7d";
+    let proxy = format!("proxy: {{ http: \"http://us:{password}@127.0.0.1:3128\" }}\nhosts:\n");
+    host.operator.edit("hosts:\n", &proxy);
+    let before = host.sh("cat /etc/environment /etc/profile /home/ops/.profile");
+    let mut said = host.run("check", &[]).all();
+    let plan = host.operator.path("plan.json");
+    let refused = host.run("plan", &["-t", TASKS, "--out", plan.to_str().unwrap()]);
+    refused.said(1, &["a URL in the inventory holds a password, which a saved plan must not"]);
+    assert!(!plan.exists());
+    let ran = host.run("apply", &["-y", "-v", "-t", TASKS]);
+    ran.said(0, &["Apply complete"]);
+    host.is_converged(TASKS);
+    let asked = format!("us:{password} http://127.0.0.1:8000/spark.tgz\n");
+    assert_eq!(host.sh("cat /asked"), asked, "the download did not go through it");
+    assert_eq!(host.sh("cat /etc/environment /etc/profile /home/ops/.profile"), before);
+    let apt = "/etc/apt/apt.conf.d/90provision-proxy";
+    assert_eq!(host.sh(&format!("stat -c %a {apt}")), "600\n");
+    // Nobody is told, not even when it answers no more.
+    host.sh("pkill -f [p]roxy.py; rm -rf /opt/spark* /var/lib/provision/cache/*");
+    let failed = host.run("apply", &["-y", "-v", "-t", TASKS]);
+    failed.said(3, &["download of http://127.0.0.1:8000/spark.tgz failed"]);
+    let history = run(&mut host.operator.program(&["history"]), "");
+    assert_eq!(history.code, 0, "{history:?}");
+    for text in [refused.all(), ran.all(), failed.all(), history.all()] {
+        said.push_str(&text);
+    }
+    assert!(!said.contains(password), "{said}");
+    let found =
+        host.sh(&format!("grep -rlas {password} /var /run /etc /opt /root /home /tmp || :"));
+    assert_eq!(found, format!("{apt}\n"));
+    let mut here = std::process::Command::new("grep");
+    let here = run(here.args(["-rla", password]).arg(host.operator.home.path()), "");
+    let inventory = host.operator.inventory();
+    assert_eq!(here.out.trim(), inventory.to_str().unwrap(), "on this machine");
 }
 
 #[test]
