@@ -16,6 +16,7 @@ use crate::health::{self, Check, Health, Member, Replies};
 use crate::inventory::{HostName, Inventory};
 use crate::plan::{Action, Because, Plan, Stage, Wave};
 use crate::remote::{Change, Ended};
+use crate::resource::package::KEPT;
 use crate::resource::proof::{NO_ROOM, NOT_RUN};
 use crate::resource::service::{self, State};
 use crate::resource::{self, Look, Resource};
@@ -69,6 +70,9 @@ struct Progress {
 
 /// How often a gate asks.
 const POLL: Duration = Duration::from_millis(700);
+/// How long a quorum may take to elect when it has lost its leader between two waves. Source:
+/// ZooKeeper's initLimit of 10 ticks and Mesos' session time-out of 10 s, and as much again.
+const ELECTION: Duration = Duration::from_secs(30);
 /// A gate's question that takes longer has hung.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
@@ -181,6 +185,7 @@ impl<Hosts: Change> Run<Hosts> {
             smoke::cluster(self).await;
         }
         let mut touched: BTreeSet<HostName> = BTreeSet::new();
+        let mut served: BTreeSet<HostName> = BTreeSet::new();
         let mut number = 0;
         waves.reverse();
         while let Some(mut wave) = waves.pop() {
@@ -195,7 +200,7 @@ impl<Hosts: Change> Run<Hosts> {
             {
                 // Whoever leads now goes last, whoever led when the plan was made.
                 if total > 1 {
-                    match self.next_of_quorum(task, wave, &mut waves, &touched).await {
+                    match self.next_of_quorum(task, wave, &mut waves, &touched, &mut served).await {
                         Ok(next) => wave = next,
                         Err((wave, why)) => {
                             waves.push(wave);
@@ -263,16 +268,37 @@ impl<Hosts: Change> Run<Hosts> {
         }
     }
 
-    /// Asks the quorum again and decides who goes next; an error when nobody may.
+    /// Asks the quorum again and decides who goes next; an error when nobody may. Who `served` is noted
+    /// before the first wave.
     async fn next_of_quorum(
         &self,
         task: Task,
         wave: Wave,
         rest: &mut Vec<Wave>,
         touched: &BTreeSet<HostName>,
+        served: &mut BTreeSet<HostName>,
     ) -> Result<Wave, (Wave, String)> {
         let Some(check) = task.card().check else { return Ok(wave) };
-        let health = self.health(check).await;
+        let mut health = self.health(check).await;
+        if touched.is_empty() {
+            served.extend(health.serving().into_iter().cloned());
+        }
+        // Whoever served then is not one to be mended. While its peers elect nobody serves: restarting
+        // it would take away one of those who are to be a quorum again.
+        let lost = |health: &Health| {
+            let serves = |host: &HostName| health.members.get(host) == Some(&Member::Serving);
+            wave.hosts.keys().find(|host| served.contains(*host) && !serves(host)).cloned()
+        };
+        let began = Instant::now();
+        while let Some(peer) = lost(&health) {
+            let why = health.complaint(&peer).unwrap_or_default();
+            if began.elapsed() > ELECTION || self.stop.asked() {
+                let why = format!("{peer} served when this began and no longer does: {why}");
+                return Err((wave, why));
+            }
+            tokio::time::sleep(POLL).await;
+            health = self.health(check).await;
+        }
         let mending = |host: &HostName| wave.hosts.contains_key(host);
         let sick = health.members.iter().find(|(host, member)| {
             !mending(host)
@@ -481,9 +507,16 @@ impl<Hosts: Change> Run<Hosts> {
                 return (outcome, output);
             }
         }
-        // What a proof or a build printed is a result; what others printed is noise.
-        let worth = matches!(resource, Resource::Proof(_) | Resource::Image(_));
-        (Outcome::Changed, if worth { tail(&output, 1) } else { String::new() })
+        // What a proof or a build printed is a result; what others printed is noise, but for what they
+        // left as it was.
+        let shown = match resource {
+            Resource::Proof(_) | Resource::Image(_) => tail(&output, 1),
+            Resource::Packages(_) => {
+                output.lines().filter(|l| l.starts_with(KEPT)).map(|l| format!("{l}\n")).collect()
+            }
+            _ => String::new(),
+        };
+        (Outcome::Changed, shown)
     }
 
     /// Looks again at one resource.

@@ -9,7 +9,7 @@ use crate::inventory::{HostName, Inventory, Problem, Severity, ZooKeeper};
 use crate::lints;
 use crate::mesos::compatibility;
 use crate::plan::{Observed, Plan, Seen};
-use crate::resource::service;
+use crate::resource::{package, service};
 use crate::script::{Probe, Sections, quote};
 use crate::tasks::Task;
 
@@ -37,6 +37,7 @@ pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
     probe.section("mounts", "cat /proc/mounts");
     probe.section("addresses", "ip -o addr show 2>/dev/null || hostname -I");
     probe.section("listening", "ss -Hltnp 2>/dev/null");
+    probe.section("apt", format!("{}apt_holder", package::HOLDER));
     // Not `docker --version`: the client of 20.10 talks to the socket even for that, which starts the
     // engine (seen in the lab).
     probe
@@ -96,6 +97,7 @@ pub fn check(
         ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
         agent(inventory, host, text("mounts"), text("docker")).into_iter().for_each(&mut say);
         growth(inventory, text("quorum")).into_iter().for_each(&mut say);
+        apt(plan, host, text("apt")).into_iter().for_each(&mut say);
     }
     found.extend(ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(same_machine(answers).into_iter().map(|problem| (None, problem)));
@@ -315,6 +317,19 @@ fn growth(inventory: &Inventory, quorum: &str) -> Option<Problem> {
     (!inventory.allow.contains_key(problem.name)).then_some(problem)
 }
 
+/// Said before, for the wait itself is a silent one.
+fn apt(plan: &Plan, host: &HostName, holder: &str) -> Option<Problem> {
+    let installs =
+        plan.actions().any(|(h, action)| h == host && action.resource.kind == "packages");
+    (installs && !holder.is_empty()).then(|| Problem {
+        severity: Severity::Warning,
+        ..error(
+            "apt-busy",
+            format!("apt is in use by {holder}; its packages wait up to 5 minutes for that to end"),
+        )
+    })
+}
+
 /// What the members of an ensemble that is not ours are asked.
 fn external(inventory: &Inventory) -> Vec<Question> {
     match &inventory.zookeeper {
@@ -371,6 +386,28 @@ fn same_machine(answers: &BTreeMap<HostName, Sections>) -> Vec<Problem> {
             let names: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
             error("same-machine", format!("{} are the same machine (machine-id)", names.join(" and ")))
                 .help("remove one of them, or give cloned machines new ids: rm /etc/machine-id; systemd-machine-id-setup")
+        })
+        .collect()
+}
+
+/// Agents of the leading master that are no hosts of this inventory: a host whose line was deleted, say.
+/// Removal is never inferred, so they are left alone; but they are known of.
+pub fn strangers(inventory: &Inventory, observed: &Observed) -> Vec<Problem> {
+    let listed = health::leaders_agents(inventory, &observed.replies()).unwrap_or_default();
+    let known = |at: &str| inventory.hosts.values().any(|host| host.address.to_string() == at);
+    listed
+        .iter()
+        .filter(|(at, agent)| agent.active && !known(at))
+        .map(|(at, agent)| Problem {
+            severity: Severity::Warning,
+            ..error(
+                "stranger",
+                format!(
+                    "the agent {} at {at} is registered at the leading master and is no host of this inventory",
+                    agent.info.hostname
+                ),
+            )
+            .help("it is left alone; to stop it, put its host back and name it under `retired`")
         })
         .collect()
 }

@@ -42,7 +42,7 @@ pub struct Record {
 /// What was asked for: the inventory holds references to secrets, never secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The inventory's text.
+    /// The inventory's text, the passwords of URLs masked.
     pub text: String,
     /// Digest of it and the overrides.
     pub digest: String,

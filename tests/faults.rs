@@ -14,10 +14,14 @@ mod bad_input;
 mod connection;
 #[path = "faults/files.rs"]
 mod files;
+#[path = "faults/packages.rs"]
+mod packages;
 #[path = "faults/privilege.rs"]
 mod privilege;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "faults/rolling.rs"]
+mod rolling;
 #[path = "faults/runs.rs"]
 mod runs;
 #[path = "faults/secrets.rs"]

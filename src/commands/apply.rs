@@ -13,6 +13,7 @@ use crate::commands::saved;
 use crate::commands::session::{Session, confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
 use crate::health::Check;
+use crate::inventory::show::without_passwords;
 use crate::inventory::{HostName, Problem, Severity};
 use crate::observe;
 use crate::plan::saved::Saved;
@@ -163,7 +164,7 @@ impl Job<'_> {
     ) -> anyhow::Result<u8> {
         let observed = self.session.observed(answers)?;
         let mut plan = plan(&self.session.inventory, &self.session.desired, &observed, &self.scope);
-        announce(recorder, &observed, &plan);
+        announce(recorder, &self.session.inventory, &observed, &plan);
         let found = if plan.is_empty() {
             Vec::new()
         } else {
@@ -306,9 +307,9 @@ impl Job<'_> {
             began: rfc3339(self.began),
             cluster: self.session.inventory.cluster.clone(),
             inventory: records::Asked {
-                text: self.session.text.to_string(),
+                text: without_passwords(&self.session.text),
                 digest: self.session.inventory.digest.clone(),
-                sets: self.source.sets.clone(),
+                sets: self.source.sets.iter().map(|set| without_passwords(set)).collect(),
             },
             plan: text::plan(plan),
             outcome: None,

@@ -8,7 +8,8 @@ use crate::commands::session::Quit;
 use crate::event::{Event, Sink};
 use crate::inventory::HostName;
 use crate::mesos::units::parse_duration;
-use crate::remote::fleet::{Opened, Opening, Secrets, change};
+use crate::remote::Ask as _;
+use crate::remote::fleet::{Fleet, Opened, Opening, Secrets, change};
 use crate::remote::holder::{Controller, Holder};
 use crate::remote::shell::Changer;
 use crate::report::exit;
@@ -21,6 +22,9 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(60);
 /// How long nothing is held between two tries. Runs that wait for each other must not try in step, so a
 /// part of it differs from try to try.
 const PAUSE: Duration = Duration::from_millis(700);
+
+/// Within this a shell of ours says its process id.
+const PID_LIMIT: Duration = Duration::from_secs(20);
 
 /// Opens all hosts with the key that changes, waiting for other runs as long as was asked.
 pub async fn enter(
@@ -41,6 +45,16 @@ pub async fn enter(
             return Ok(opened);
         }
         let locked = opened.locked;
+        let own = locked.iter().find(|(_, holder)| holder.run == opening.run);
+        if let Some((host, holder)) = own {
+            let other = whose(&opened.fleet, probes.keys(), &holder.pid).await;
+            opened.fleet.close().await;
+            let text = format!(
+                "error: {host} and {other} are the same machine, which has one lock; nothing was changed; remove one of them from the inventory"
+            );
+            line(std::io::stderr().lock(), &text);
+            return Err(Quit(exit::USAGE));
+        }
         opened.fleet.close().await;
         let orphans = locked.values().all(|holder| holder.controller == Controller::Gone);
         let limit = limit.unwrap_or(if orphans { ORPHAN_LIMIT } else { Duration::ZERO });
@@ -58,6 +72,22 @@ pub async fn enter(
         let uneven = Duration::from_millis(u64::from(began.elapsed().subsec_micros() % 600));
         tokio::time::sleep(PAUSE + uneven).await;
     }
+}
+
+/// The host whose shell of ours has this process id.
+async fn whose(
+    fleet: &Fleet<Changer>,
+    hosts: impl Iterator<Item = &HostName>,
+    pid: &str,
+) -> String {
+    let mut found = Vec::new();
+    for host in hosts.filter(|host| fleet.has(host)) {
+        let answer = fleet.ask(host, &Probe::new("pid", "echo $$"), PID_LIMIT).await;
+        if answer.is_ok_and(|sections| sections.get("pid").is_some_and(|it| it.trim() == pid)) {
+            found.push(host.to_string());
+        }
+    }
+    if found.is_empty() { "another host".to_owned() } else { found.join(" or ") }
 }
 
 fn complain(locked: &BTreeMap<HostName, Holder>) {

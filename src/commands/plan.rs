@@ -77,7 +77,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let fleet = Arc::new(opened.fleet);
     let observed = session.observed(opened.answers)?;
     let mut plan = plan(&session.inventory, &session.desired, &observed, &scope);
-    announce(&recorder, &observed, &plan);
+    announce(&recorder, &session.inventory, &observed, &plan);
     let found = if plan.is_empty() {
         Vec::new()
     } else {
@@ -135,7 +135,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 /// Says what was seen and planned, as events.
-pub(crate) fn announce(recorder: &Recorder, observed: &Observed, plan: &Plan) {
+pub(crate) fn announce(
+    recorder: &Recorder,
+    inventory: &Inventory,
+    observed: &Observed,
+    plan: &Plan,
+) {
     let mut gaps: BTreeMap<&HostName, usize> = BTreeMap::new();
     for (host, _) in plan.actions() {
         *gaps.entry(host).or_default() += 1;
@@ -153,6 +158,9 @@ pub(crate) fn announce(recorder: &Recorder, observed: &Observed, plan: &Plan) {
         blocked: plan.blocked.len(),
         unreachable: plan.unreachable.len(),
     });
+    for problem in preflight::strangers(inventory, observed) {
+        recorder.emit(Event::Problem { problem, host: None });
+    }
 }
 
 fn emit_end(recorder: &Recorder, plan: &Plan, code: u8) {

@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use super::session::Session;
 use crate::cli::{Limits, Source};
+use crate::inventory::show::without_passwords;
 use crate::plan::saved::{Asked, Made, Saved, Where, parse};
 use crate::plan::{Observed, Plan, Scope};
 use crate::ui::rfc3339;
@@ -40,6 +41,12 @@ pub fn read(path: &Path) -> anyhow::Result<Option<Saved>> {
 /// Writes a plan for our eyes only, whole or not at all.
 pub fn write(path: &Path, saved: &Saved) -> anyhow::Result<()> {
     let context = || format!("the plan cannot be written to {}", path.display());
+    let text = serde_json::to_string_pretty(saved)?;
+    // The secrets that we know of are slots in it.
+    anyhow::ensure!(
+        without_passwords(&text) == text,
+        "a URL in the inventory holds a password, which a saved plan must not; take it out of there, or apply without --out"
+    );
     let name = path.file_name().with_context(context)?.to_string_lossy().into_owned();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let write = || {
@@ -48,7 +55,7 @@ pub fn write(path: &Path, saved: &Saved) -> anyhow::Result<()> {
             .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        file.write_all(serde_json::to_string_pretty(saved)?.as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)

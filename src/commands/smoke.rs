@@ -70,7 +70,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let mut observed = session.observed(opened.answers)?;
     forget(&mut observed);
     let plan = plan(&session.inventory, &session.desired, &observed, &scope);
-    announce(&recorder, &observed, &plan);
+    announce(&recorder, &session.inventory, &observed, &plan);
     if plan.is_empty() && plan.unreachable.is_empty() && plan.blocked.is_empty() {
         line(std::io::stderr().lock(), "there is nothing to prove: the inventory has no spark");
     }

@@ -6,9 +6,11 @@ use serde_json::json;
 
 use crate::cli::{Output, Reach, Source};
 use crate::commands::session::{Session, recorder, run_id, sink, start};
+use crate::event::{Event, Sink as _};
 use crate::health::{Health, Member, leaders_agents};
 use crate::observe;
 use crate::plan::{Observed, Seen};
+use crate::preflight;
 use crate::remote::fleet::look;
 use crate::report::exit;
 use crate::resource::{Look, ResourceId, package};
@@ -40,6 +42,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let opened = look(&opening, &probes, &sink(&recorder)).await;
     opened.fleet.close().await;
     let observed = session.observed(opened.answers)?;
+    for problem in preflight::strangers(&session.inventory, &observed) {
+        recorder.emit(Event::Problem { problem, host: None });
+    }
     let answers = observed.replies();
     let healths: Vec<(tasks::Task, Health)> = tasks::ALL
         .iter()

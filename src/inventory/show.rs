@@ -68,6 +68,25 @@ pub fn is_secret_key(key: &str) -> bool {
         || ["_key", "-key", ".key", "apikey", "_pass", "-pass"].iter().any(|end| key.ends_with(end))
 }
 
+/// A text with the passwords of its URLs (`scheme://user:password@host`) replaced by `***`: for whatever
+/// outlives the run.
+pub fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c));
+        let (authority, rest) = part.split_at(end.unwrap_or(part.len()));
+        let known = authority.rsplit_once('@').and_then(|(user, host)| {
+            let (user, _) = user.split_once(':')?;
+            Some(format!("{user}:***@{host}"))
+        });
+        shown.push_str("://");
+        shown.push_str(known.as_deref().unwrap_or(authority));
+        shown.push_str(rest);
+    }
+    shown
+}
+
 /// A line of the text with what may be secret replaced by `***`.
 fn masked_line(text: &str, number: usize) -> Option<String> {
     let lines: Vec<&str> = text.lines().take(number).collect();
@@ -161,6 +180,17 @@ mod tests {
         }
         let block = show(&at(3, 3, 2), "a:\n  secret: |\n    hunter2\n", Style::Plain);
         assert!(!block.contains("hunter2"), "{block}");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_masked_and_nothing_else_is() {
+        let text =
+            "{ http: \"http://u:hunter2@p:3128/\", a: ftp://x:hun%40ter2@h, b: http://u@h/a:b@c }";
+        assert_eq!(
+            without_passwords(text),
+            "{ http: \"http://u:***@p:3128/\", a: ftp://x:***@h, b: http://u@h/a:b@c }"
+        );
+        assert_eq!(without_passwords("zk://10.0.0.1:2181/mesos\n"), "zk://10.0.0.1:2181/mesos\n");
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Image {
                 quote(name)
             );
         }
+        // By their names only: an argument can be read by anybody, and a proxy's URL may hold a password.
         let mut arguments = String::new();
         for (name, value) in [
             ("http_proxy", &self.proxy.http),
@@ -159,7 +160,8 @@ impl Image {
             ("no_proxy", &self.proxy.no_proxy),
         ] {
             if let Some(value) = value {
-                let _ = write!(arguments, " --build-arg {}", quote(&format!("{name}={value}")));
+                let _ = writeln!(script, "export {name}={}", quote(value));
+                let _ = write!(arguments, " --build-arg {name}");
             }
         }
         // The classic builder is enough and is there in every engine since 1.8; buildx is a separate

@@ -36,12 +36,12 @@ impl Packages {
         Facts::from([("missing", "nothing".to_owned())])
     }
 
-    /// Installs what is missing. Package lists older than a day are refreshed first; an installation
-    /// that was cut short is finished first. Questions about configuration files are answered with
-    /// "keep": ours are written whole afterwards.
+    /// Installs what is missing. Whoever else uses apt is waited for; package lists older than a day are
+    /// refreshed first; an installation that was cut short is finished first. Questions about
+    /// configuration files are answered with "keep", which is said: ours are written whole afterwards.
     pub fn fix(&self) -> Vec<Step> {
         let install = quote_all(self.install.iter().map(String::as_str));
-        let mut script = String::from(APT);
+        let mut script = format!("{HOLDER}{APT}");
         if !self.quiet.is_empty() {
             let units = quote_all(self.quiet.iter().map(String::as_str));
             script.push_str(&format!(
@@ -56,18 +56,49 @@ impl Packages {
     }
 }
 
+/// `apt_holder` prints who holds a lock of apt's or dpkg's, and fails where nobody does. Theirs are
+/// fcntl locks, which `flock` does not see; the kernel's list has inodes, which another file system may
+/// have too.
+pub const HOLDER: &str = r#"apt_holder() {
+  for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+    inode=$(stat -c %i "$lock" 2>/dev/null) || continue
+    for pid in $(awk -v end=":$inode" '$2 != "->" && substr($6, length($6) - length(end) + 1) == end { print $5 }' /proc/locks); do
+      [ -n "$(find "/proc/$pid/fd" -lname "$lock" 2>/dev/null)" ] || continue
+      printf '%s (pid %s)\n' "$(cat "/proc/$pid/comm")" "$pid"
+      return 0
+    done
+  done
+  return 1
+}
+"#;
+
+/// How a line begins that says which configuration file of the user's was kept.
+pub const KEPT: &str = "kept ";
+
 const APT: &str = r#"export DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none NEEDRESTART_MODE=l
 apt() {
   apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
     -o Dpkg::Use-Pty=0 --no-install-recommends "$@"
 }
+apt_wait() {
+  n=0
+  while holder=$(apt_holder); do
+    [ $n -gt 0 ] || say "waiting for apt, which is in use by $holder"
+    n=$((n + 1)); [ $n -le 300 ] || die "apt has been in use by $holder for 5 minutes; wait for its end, or stop it"
+    sleep 1
+  done
+}
 apt_install() {
+  apt_wait
+  mark=$(mktemp)
   dpkg --configure -a
   fresh=$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mtime -1 2>/dev/null | head -n 1)
   newest=$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer /var/lib/apt/lists/partial 2>/dev/null | head -n 1)
   if [ -z "$fresh" ] || [ -n "$newest" ]; then apt update; fi
   apt --allow-downgrades install "$@" || { apt update; apt --allow-downgrades -f install "$@"; }
+  find /etc -name '*.dpkg-dist' -cnewer "$mark" | while read -r new; do say "kept ${new%.dpkg-dist} as it was; the package's is $new"; done
+  rm -f "$mark"
 }
 "#;
 

@@ -105,9 +105,12 @@ impl Service {
                             format!("systemctl stop {unit}\n{between}\nsystemctl start {unit}")
                         }
                     };
-                    // A unit that hit its start limit would refuse the next start.
+                    // A unit that hit its start limit would refuse the next start. Of one that does not
+                    // start, systemctl only says where to read on.
                     format!(
-                        "{}rm -f {}\n{enable}\nsystemctl reset-failed {unit} 2>/dev/null || :\n{verb}{}",
+                        "{}gave_up() {{ journalctl -u {unit} -n 18 -o cat --no-pager 2>/dev/null || :; die {unit} \"$*\"; }}\n\
+                         rm -f {}\n{enable}\nsystemctl reset-failed {unit} 2>/dev/null || :\n\
+                         {verb} || gave_up does not start{}",
                         self.needed(),
                         quote(&self.stamp),
                         self.wait()
@@ -137,8 +140,7 @@ impl Service {
     fn wait(&self) -> String {
         self.ready.map_or_else(String::new, |ready| {
             format!(
-                "\nn=0\nuntil {ready} 2>/dev/null; do\n  n=$((n + 1)); [ $n -lt 60 ] || {{ {ready}; die {} does not answer; }}\n  sleep 0.5\ndone",
-                quote(&self.unit)
+                "\nn=0\nuntil {ready} 2>/dev/null; do\n  n=$((n + 1)); [ $n -lt 60 ] || {{ {ready} || :; gave_up does not answer; }}\n  sleep 0.5\ndone"
             )
         })
     }
@@ -256,6 +258,10 @@ pub fn read(service: &Service, sections: &Sections) -> Look {
     // Units that a package does not bring itself (SysV) count as their generator says.
     if unit.active == "failed" && service.state == State::Stopped {
         facts.insert("active", "inactive".to_owned());
+    }
+    // What can never start does not start at boot either.
+    if unit.file.starts_with("masked") && service.state == State::Stopped {
+        facts.insert("enabled", "disabled".to_owned());
     }
     // What it needs is not there: stopped and disabled is as right as it can be.
     let lacking = !service.needs.is_empty()

@@ -1,23 +1,64 @@
 //! G: secrets and privacy. A canary is looked for wherever it could have gone; and nobody who stops
 //! reading our output stops our work.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use provision::inventory::SecretRef;
+use provision::remote::fleet::{Password, Secrets};
 
 use super::twin::{Host, Ran, run};
 
 const TASKS: &str = "base,spark";
 const CANARY: &str = "cAnArY-9f8e7d6c";
-/// What the canary looks like in base 64 (its first twelve bytes), in hex, and in a URL.
-const SHAPES: [&str; 4] = [CANARY, "Y0FuQXJZLTlm", "63416e4172592d39", "cAnArY%2D9f8e7d6c"];
+
+/// What the canary looks like as it is, in hex, in a URL, in base 64 wherever in a text it begins, and
+/// as its digest.
+fn shapes() -> Vec<String> {
+    let mut shapes =
+        vec![CANARY.to_owned(), CANARY.replace('-', "%2D"), CANARY.replace('-', "%2d")];
+    shapes.push(CANARY.bytes().map(|byte| format!("{byte:02x}")).collect());
+    shapes.push(provision::resource::sha256(CANARY));
+    for before in 0..3 {
+        let text = base64(&[&vec![b'x'; before], CANARY.as_bytes()].concat());
+        // What comes before and after shows in the outermost digits.
+        let within = &text[(before * 8).div_ceil(6)..(before + CANARY.len()) * 8 / 6];
+        shapes.push(within.to_owned());
+    }
+    shapes
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |three: u32, place: u32| char::from(DIGITS[(three >> (6 * place) & 63) as usize]);
+    let three =
+        |chunk: &[u8]| (0..3).fold(0, |all, n| all << 8 | u32::from(*chunk.get(n).unwrap_or(&0)));
+    bytes.chunks(3).flat_map(|chunk| [3, 2, 1, 0].map(|place| digit(three(chunk), place))).collect()
+}
+
+#[test]
+fn the_canary_is_found_in_every_shape() {
+    // Source: `printf` and `base64` of coreutils.
+    assert_eq!(base64(b"ab cd"), "YWIgY2QA");
+    assert!(shapes().contains(&"63416e4172592d3966386537643663".to_owned()));
+    for before in ["", "x", "xy", "xyz"] {
+        let text = base64(format!("{before}{CANARY}and on").as_bytes());
+        assert!(shapes().iter().any(|shape| text.contains(shape)), "{text}");
+    }
+}
 
 /// A host whose inventory has a secret, which is in the environment.
 fn host() -> Host {
     let mut host = Host::start();
     host.operator.edit(
         "  package: { preinstalled: true }",
-        "  package: { preinstalled: true }\n  credentials: { framework: { principal: spark, secret: { env: TOKEN } } }",
+        "  package: { preinstalled: true }\n  credentials: { framework: { principal: spark, secret: { env: TOKEN } }, \
+         agent: { principal: agent, secret: { env: TOKEN } } }",
     );
     host.operator.environment.push(("TOKEN".to_owned(), CANARY.to_owned()));
     host
@@ -25,8 +66,45 @@ fn host() -> Host {
 
 #[track_caller]
 fn has_no_canary(what: &str, text: &str) {
-    for shape in SHAPES {
-        assert!(!text.contains(shape), "{shape} is in {what}");
+    for shape in shapes() {
+        assert!(!text.contains(&shape), "{shape} is in {what}");
+    }
+}
+
+/// Looks into the argument lists of all processes of this machine until it is dropped, and says what it
+/// found there.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(usize, Vec<String>)>,
+}
+
+impl Watch {
+    fn start() -> Watch {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let (mut looks, mut hits) = (0, Vec::new());
+            while !stopped.load(Ordering::SeqCst) {
+                let all = fs::read_dir("/proc").unwrap().flatten();
+                for line in all.filter_map(|it| fs::read_to_string(it.path().join("cmdline")).ok())
+                {
+                    if shapes().iter().any(|shape| line.contains(shape)) {
+                        hits.push(line);
+                    }
+                }
+                looks += 1;
+            }
+            (looks, hits)
+        });
+        Watch { stop, thread }
+    }
+
+    #[track_caller]
+    fn end(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let (looks, hits) = self.thread.join().unwrap();
+        assert!(looks > 3, "only {looks} looks");
+        assert_eq!(hits, [""; 0], "in an argument list here");
     }
 }
 
@@ -51,33 +129,96 @@ fn fault_92_a_secret_is_in_no_argument_list_and_no_environment_there() {
 #[test]
 fn fault_93_a_secret_is_in_no_output_log_plan_record_or_file_but_its_own() {
     let host = host();
-    for more in
-        [&["-v"][..], &["--json"][..], &["-v", "-e", "spark.defaults.spark.cores.max=1"][..]]
+    host.operator.with_agents();
+    // Masters, agents and Spark: whoever has a secret of Mesos'.
+    let tasks = "base,zookeeper,masters,agents,spark";
+    let path = |name: &str| host.operator.path(name).to_str().unwrap().to_owned();
+    let watch = Watch::start();
+    for (round, more) in [
+        &["-v", "--junit", &path("junit.xml"), "--log-file", &path("log.txt")][..],
+        &["--json", "-e", "spark.defaults.spark.cores.max=1", "--log-file", &path("log.json")][..],
+        &["-v", "--format", "github", "-e", "spark.defaults.spark.cores.max=3"][..],
+    ]
+    .into_iter()
+    .enumerate()
     {
-        let plan = host.run("plan", &[&["-t", TASKS], more].concat());
+        let saved = path(&format!("plan{round}.json"));
+        let sets = more.iter().skip_while(|word| **word != "-e").take(2).copied();
+        let sets: Vec<&str> = sets.collect();
+        let plan = host.run("plan", &[&["-v", "-t", tasks, "--out", &saved], &sets[..]].concat());
+        assert_eq!(plan.code, 0, "{plan:?}");
         has_no_canary("plan", &plan.all());
-        let apply = host.run("apply", &[&["-y", "-t", TASKS], more].concat());
+        has_no_canary(
+            "plan --json",
+            &host.run("plan", &[&["--json", "-t", tasks], &sets[..]].concat()).all(),
+        );
+        let apply = host.run("apply", &[&["-y", "-t", tasks], more].concat());
         assert_eq!(apply.code, 0, "{apply:?}");
         has_no_canary("apply", &apply.all());
     }
+    has_no_canary("render", &host.run("render", &[]).all());
+    has_no_canary("status", &host.run("status", &[]).all());
     // Nor when its file cannot be written.
     host.sh("rm -r /etc/spark-secrets; ln -s /nowhere /etc/spark-secrets");
-    let failed = host.run("apply", &["-y", "-v", "-t", TASKS]);
+    let failed = host.run("apply", &["-y", "-v", "-t", tasks, "--junit", &path("failed.xml")]);
     assert_eq!(failed.code, 3, "{failed:?}");
     has_no_canary("a failed apply", &failed.all());
     host.sh("rm /etc/spark-secrets");
-    host.converges(TASKS);
+    host.converges(tasks);
     // The file, before it is compared away, may be replaced: its old version is not kept.
     host.sh("chmod 644 /etc/spark-secrets/spark");
-    host.converges(TASKS);
-    let shapes = SHAPES.map(|shape| format!("-e {shape}")).join(" ");
-    let found = host.sh(&format!("grep -rlas {shapes} /var /run /etc /opt /root /home /tmp || :"));
-    assert_eq!(found, "/etc/spark-secrets/spark\n");
-    assert_eq!(host.sh("stat -c '%a %U' /etc/spark-secrets/spark"), "600 spark\n");
+    host.converges(tasks);
+    let history = run(&mut host.operator.program(&["history"]), "");
+    let mut words = history.out.split_whitespace();
+    let id = words.find(|word| word.starts_with("20") && word.contains("Z-"));
+    let id = id.expect("a run in the history");
+    for more in [&[][..], &["--inventory"][..]] {
+        let words = [&["history", id], more].concat();
+        let ran = run(&mut host.operator.program(&words), "");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        has_no_canary("history", &[history.all(), ran.all()].concat());
+    }
+    watch.end();
+    let shapes = shapes().iter().map(|shape| format!("-e {shape}")).collect::<Vec<_>>().join(" ");
+    let found =
+        host.sh(&format!("grep -rlas {shapes} /var /run /etc /opt /root /home /tmp | sort"));
+    let own = [
+        "/etc/mesos-secrets/agent-agent.json",
+        "/etc/mesos-secrets/master-agent-spark.json",
+        "/etc/spark-secrets/spark",
+    ];
+    assert_eq!(found.lines().collect::<Vec<_>>(), own);
+    let modes = host.sh(&format!("stat -c '%a %U' {}", own.join(" ")));
+    assert_eq!(modes, "600 root\n600 root\n600 spark\n");
     has_no_canary("the journal", &host.sh("journalctl -q --no-pager"));
-    let mut here = Command::new("grep");
-    let here = run(here.args(["-rla", CANARY]).arg(host.operator.home.path()), "");
+    // Plans, logs, JUnit, the copies of records and events: whatever is left on this machine.
+    for name in ["plan0.json", "log.txt", "log.json", "junit.xml", "failed.xml"] {
+        assert!(host.operator.path(name).exists(), "{name} was not looked into");
+    }
+    let mut here = Command::new("sh");
+    here.args(["-c", &format!("grep -rla {shapes} \"$1\" || :"), "sh"]);
+    let here = run(here.arg(host.operator.home.path()), "");
     assert_eq!(here.out, "", "on this machine");
+}
+
+#[test]
+fn fault_93_a_secret_is_in_no_panic() {
+    let values = BTreeMap::from([(SecretRef::Env("TOKEN".to_owned()), CANARY.to_owned())]);
+    let (secrets, password) = (Secrets::new(values), Password(CANARY.to_owned()));
+    // What a panic has to say of the values that hold secrets, its report included.
+    let said = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&said);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| heard.lock().unwrap().push_str(&info.to_string())));
+    let panicked = std::panic::catch_unwind(|| {
+        let held: Result<(), _> = Err((secrets, password));
+        held.unwrap();
+    });
+    std::panic::set_hook(before);
+    assert!(panicked.is_err());
+    let said = said.lock().unwrap();
+    assert!(said.contains("hidden"), "{said}");
+    has_no_canary("a panic", &said);
 }
 
 #[test]

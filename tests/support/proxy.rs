@@ -62,6 +62,11 @@ impl Proxy {
         self.state.cut_at.store(bytes.max(1), Ordering::SeqCst);
     }
 
+    /// It was cut as it was told to.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.state.cut_at.load(Ordering::SeqCst) == 0
+    }
+
     /// Cuts all connections now; new ones are let through.
     pub(crate) fn cut(&self) {
         self.state.cut();
@@ -123,6 +128,10 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, count: Option<&At
             state.cut();
             break;
         }
+    }
+    // Nor does a frozen wire tell of the other end's end.
+    while state.frozen.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(20));
     }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);

@@ -92,6 +92,32 @@ impl Host {
         host
     }
 
+    /// So many machines of one inventory, `h1` and on: each a member of the ensemble, a master and an
+    /// agent. The first one's operator looks after all of them.
+    pub(crate) fn start_cluster(number: usize) -> Vec<Host> {
+        let hosts: Vec<Host> = (0..number).map(|_| Host::start()).collect();
+        let (first, others) = hosts.split_first().unwrap();
+        let (mut names, mut servers) = ("h1".to_owned(), "h1: 1".to_owned());
+        let mut lines = String::new();
+        let mut known = fs::read_to_string(first.operator.path("known_hosts")).unwrap();
+        let public = fs::read_to_string(first.operator.key().with_extension("pub")).unwrap();
+        for (n, host) in (2..).zip(others) {
+            names.push_str(&format!(", h{n}"));
+            servers.push_str(&format!(", h{n}: {n}"));
+            lines.push_str(&format!("\n  h{n}: {{ address: {} }}", host.address));
+            known.push_str(&format!("{} {}", host.address, host.sh_with(LET_IN, &public)));
+        }
+        fs::write(first.operator.path("known_hosts"), known).unwrap();
+        let own = format!("h1: {{ address: {} }}", first.address);
+        first.operator.edit(&own, &format!("{own}{lines}"));
+        first.operator.edit("h1: 1", &servers);
+        for task in ["masters: {", "workers: {"] {
+            let hosts = format!("{task} hosts: [");
+            first.operator.edit(&format!("{hosts}h1]"), &format!("{hosts}{names}]"));
+        }
+        hosts
+    }
+
     /// Waits until it has booted.
     pub(crate) fn boot(&self) {
         let words =
@@ -102,6 +128,14 @@ impl Host {
     /// Runs a script as root; it must succeed.
     pub(crate) fn sh(&self, script: &str) -> String {
         self.sh_with(script, "")
+    }
+
+    /// Puts a program before the one of this name: `REAL` in it is the path of that one.
+    pub(crate) fn wrap(&self, program: &str, script: &str) {
+        let real = self.sh(&format!("command -v {program}"));
+        let text = script.replace("REAL", real.trim());
+        let path = format!("/usr/local/sbin/{program}");
+        self.sh_with(&format!("cat >{path}; chmod 755 {path}"), &format!("#!/bin/sh\n{text}\n"));
     }
 
     /// With something on its standard input.
@@ -173,14 +207,14 @@ impl Host {
 
     /// Daemon settings of sshd, over the image's.
     pub(crate) fn sshd(&self, settings: &str) {
+        // It starts itself anew, and until then is as it was.
+        let listened = "journalctl -q -o cat -u ssh | grep -c '^Server listening' || :";
+        let before = self.sh(listened);
         self.sh_with(
             "cat >/etc/ssh/sshd_config.d/00-test.conf; sshd -t && systemctl reload ssh",
             settings,
         );
-        // It starts itself anew, and listens to nobody meanwhile.
-        let answers = || std::net::TcpStream::connect((self.address.as_str(), 22)).is_ok();
-        thread::sleep(Duration::from_millis(200));
-        until("sshd listens again", answers);
+        until("sshd listens again", || self.sh(listened) != before);
     }
 }
 
@@ -243,6 +277,14 @@ impl Operator {
         fs::write(self.inventory(), text.replace(from, to)).unwrap();
     }
 
+    /// Agents that do without Docker, whose engine needs a lab of its own.
+    pub(crate) fn with_agents(&self) {
+        let flags = "containerizers: mesos, launcher: posix, systemd_enable_support: false";
+        self.edit("workers: {", &format!("workers: {{ flags: {{ {flags} }},"));
+        let reason = "no-docker-containerizer: \"only its configuration is meant\"";
+        self.edit("hosts:\n", &format!("allow: {{ {reason} }}\nhosts:\n"));
+    }
+
     /// The private key, made where it is missing.
     pub(crate) fn key(&self) -> PathBuf {
         let path = self.path("id");
@@ -264,8 +306,14 @@ impl Operator {
 
     /// A command line of ours on the inventory.
     pub(crate) fn command(&self, command: &str, more: &[&str]) -> Command {
+        let inventory = self.inventory();
+        self.program(&[&[command, inventory.to_str().unwrap()], more].concat())
+    }
+
+    /// A command line of ours on anything.
+    pub(crate) fn program(&self, words: &[&str]) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_provision"));
-        process.arg(command).arg(self.inventory()).args(more).current_dir(self.home.path());
+        process.args(words).current_dir(self.home.path());
         process.env_remove("SSH_AUTH_SOCK");
         for (name, value) in &self.environment {
             process.env(name, value);
