@@ -10,10 +10,11 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::drain::drain;
+use crate::drain::{drain, give_back};
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
 use crate::health::{self, Check, Health, Member, Replies};
 use crate::inventory::{HostName, Inventory};
+use crate::plan::hits::Hit;
 use crate::plan::{Action, Because, Plan, Stage, Wave};
 use crate::remote::{Change, Ended};
 use crate::resource::proof::{NO_ROOM, NOT_RUN};
@@ -61,8 +62,8 @@ struct Progress {
     started: BTreeMap<HostName, Vec<(Task, resource::ResourceId)>>,
     /// Services that cannot run here: no gate waits for them.
     not_run: BTreeSet<(HostName, Task)>,
-    /// Agents that are to be emptied before they get a new id.
-    to_drain: BTreeSet<HostName>,
+    /// What happens to agents that are restarted, or to the engine under them.
+    hits: BTreeMap<HostName, Hit>,
     /// Set once a stage went past its budget.
     halted: Option<String>,
 }
@@ -118,8 +119,7 @@ impl<Hosts: Change> Run<Hosts> {
 
     /// Does all of it.
     pub async fn apply(self: &Arc<Self>, plan: &Plan) {
-        let drains = plan.hits.iter().filter(|(_, hit)| hit.drains());
-        self.state.lock().await.to_drain = drains.map(|(host, _)| host.clone()).collect();
+        self.state.lock().await.hits = plan.hits.clone();
         for blocked in &plan.blocked {
             self.sink.emit(Event::Blocked {
                 host: blocked.host.clone(),
@@ -417,12 +417,12 @@ impl<Hosts: Change> Run<Hosts> {
         {
             return (Outcome::Failed { status: NO_ROOM, reason: why }, String::new());
         }
-        if action.task == Task::Agents && resource.as_service().is_some_and(|it| it.disturbs(&gaps))
-        {
-            let due = self.state.lock().await.to_drain.remove(host);
-            if due && let Err(reason) = drain(self, host).await {
-                return (Outcome::Failed { status: 0, reason }, String::new());
-            }
+        let drains = resource.as_service().is_some_and(|it| it.interrupts(&gaps)) && {
+            let state = self.state.lock().await;
+            state.hits.get(host).is_some_and(|hit| hit.drains(action.task))
+        };
+        if drains && let Err(reason) = drain(self, host).await {
+            return (Outcome::Failed { status: 0, reason }, String::new());
         }
         let name = format!("{}/{}", action.task, action.resource);
         let mut output = String::new();
@@ -469,6 +469,9 @@ impl<Hosts: Change> Run<Hosts> {
                     return (Outcome::Failed { status: ended.status, reason }, shown);
                 }
             }
+        }
+        if drains && let Err(reason) = give_back(self, host).await {
+            return (Outcome::Failed { status: 0, reason }, output);
         }
         if let Resource::Service(it) = resource
             && it.state == State::Running
