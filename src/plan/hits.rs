@@ -166,7 +166,10 @@ impl fmt::Display for Hit {
                 write!(f, "; it is drained first, for at most {GRACE_SECS} s")?;
             }
             First::Drained if ends => {
-                write!(f, "; it is drained first, for at most {GRACE_SECS} s, and given back after")?;
+                write!(
+                    f,
+                    "; it is drained first, for at most {GRACE_SECS} s, and given back after"
+                )?;
             }
             First::Nothing if anew || ends => {
                 f.write_str("; this Mesos cannot drain it first (1.9 can)")?;
