@@ -194,15 +194,13 @@ impl<Hosts: Change> Run<Hosts> {
                 stage.task.filter(|task| task.card().check.is_some_and(Check::elects))
             {
                 // Whoever leads now goes last, whoever led when the plan was made.
-                if total > 1 {
-                    match self.next_of_quorum(task, wave, &mut waves, &touched).await {
-                        Ok(next) => wave = next,
-                        Err((wave, why)) => {
-                            waves.push(wave);
-                            self.block(waves.iter(), &why).await;
-                            self.halt(format!("{}: {why}", stage.title)).await;
-                            return;
-                        }
+                match self.next_of_quorum(task, wave, &mut waves, &touched).await {
+                    Ok(next) => wave = next,
+                    Err((wave, why)) => {
+                        waves.push(wave);
+                        self.block(waves.iter(), &why).await;
+                        self.halt(format!("{}: {why}", stage.title)).await;
+                        return;
                     }
                 }
             }
@@ -272,19 +270,23 @@ impl<Hosts: Change> Run<Hosts> {
         touched: &BTreeSet<HostName>,
     ) -> Result<Wave, (Wave, String)> {
         let Some(check) = task.card().check else { return Ok(wave) };
-        let health = self.health(check).await;
-        let mending = |host: &HostName| wave.hosts.contains_key(host);
-        let sick = health.members.iter().find(|(host, member)| {
-            !mending(host)
-                && matches!(member, Member::Sick(_) | Member::Silent)
-                && (touched.contains(*host) || health.members.get(*host) != Some(&Member::Silent))
-        });
-        let wave_is_sick =
-            wave.hosts.keys().all(|host| health.members.get(host) != Some(&Member::Serving));
-        if let (Some((peer, _)), false) = (sick, wave_is_sick) {
-            let why = health.complaint(peer).unwrap_or_default();
-            return Err((wave, Because::PeerSick { peer: peer.clone(), why }.to_string()));
-        }
+        let began = Instant::now();
+        let mut said = String::new();
+        let health = loop {
+            let health = self.health(check).await;
+            let Some((peer, why)) = sick_peer(&health, &wave, touched) else { break health };
+            // A leading master that lost ZooKeeper for a moment ends, and is back soon.
+            let limit = Duration::from_secs(task.card().gate_secs);
+            if began.elapsed() > limit || self.stop.asked() {
+                return Err((wave, Because::PeerSick { peer, why }.to_string()));
+            }
+            let waiting_for = format!("{peer}: {why}");
+            if waiting_for != said {
+                said.clone_from(&waiting_for);
+                self.sink.emit(Event::GateWaiting { task, hosts: vec![peer], waiting_for });
+            }
+            tokio::time::sleep(POLL).await;
+        };
         let leads = |wave: &Wave| {
             wave.hosts.len() == 1 && wave.hosts.keys().next() == health.leader.as_ref()
         };
@@ -538,6 +540,24 @@ impl<Hosts: Change> Run<Hosts> {
         }
         replies
     }
+}
+
+/// A peer of a wave that is sick, or was touched and cannot be asked; none where the wave itself is sick,
+/// for the sick are mended first.
+fn sick_peer(
+    health: &Health,
+    wave: &Wave,
+    touched: &BTreeSet<HostName>,
+) -> Option<(HostName, String)> {
+    let member = |host: &HostName| health.members.get(host);
+    if wave.hosts.keys().all(|host| member(host) != Some(&Member::Serving)) {
+        return None;
+    }
+    let (peer, _) = health.members.iter().find(|(host, member)| {
+        let silent = **member == Member::Silent && touched.contains(*host);
+        !wave.hosts.contains_key(*host) && (silent || matches!(member, Member::Sick(_)))
+    })?;
+    Some((peer.clone(), health.complaint(peer).unwrap_or_default()))
 }
 
 /// Drives futures together; their results in order.

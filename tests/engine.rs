@@ -326,6 +326,27 @@ async fn a_peer_that_falls_sick_on_the_way_keeps_the_others_from_their_turn() {
     }
 }
 
+/// One member is to be restarted; what another is like was seen long ago.
+#[tokio::test(start_paused = true)]
+async fn a_lone_wave_asks_its_peers_again_too_and_waits_for_a_sick_one() {
+    let lone = |sick: bool| {
+        let mut world = converged();
+        world.leaders.insert("mesos-master", host("m3"));
+        unstamp(&mut world, "mesos-master", &["m1"]);
+        let (view, plan) = world.plan(&Scope::default());
+        let machine = world.machines.get_mut(&host("m2")).unwrap();
+        machine.units.get_mut("mesos-master").unwrap().wedged = sick;
+        drive(world, view.desired, plan, Script::default())
+    };
+    let ran = lone(true).await;
+    assert!(!ran.called("m1: masters/service"), "{:#?}", ran.calls);
+    assert!(ran.blocked()[0].contains("its peer m2 is sick"), "{:#?}", ran.blocked());
+    let waits = |event: &Event| matches!(event, Event::GateWaiting { hosts, .. } if hosts[0].as_str() == "m2");
+    assert!(ran.events.iter().any(waits));
+    let ran = lone(false).await;
+    assert!(ran.called("m1: masters/service") && ran.blocked().is_empty());
+}
+
 /// Its leader may be on a host that cannot be asked: that must not keep a mended member's gate shut.
 #[tokio::test(start_paused = true)]
 async fn a_member_is_mended_while_the_leaders_host_does_not_answer() {
