@@ -23,7 +23,7 @@ use quorum::Client;
 
 #[test]
 fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
-    let lab = Lab::up("lab-main");
+    let mut lab = Lab::up("lab-main");
 
     step("a plan shows everything, changes nothing, and says so by its exit code");
     let plan = lab.run("plan", &["--detailed-exitcode"]);
@@ -136,18 +136,33 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     assert_eq!(lab.listed("a1")["deactivated"], false);
     assert_eq!(lab.run("plan", &["--detailed-exitcode"]).code, 0);
 
+    step("a secret that changed under the same principal is refused by name");
+    let file = "/etc/mesos-secrets/agent-agent.json";
+    assert_eq!(lab.on("a1", &format!("stat -c '%a %U' {file}")), "600 root\n");
+    lab.on("a1", &format!("sed -i s/twin-of/of-twin/ {file}"));
+    let refused = lab.run("apply", &["-y"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains(&format!("a1: error[secret-changed]: {file}")), "{refused:?}");
+    lab.on("a1", &format!("sed -i s/of-twin/twin-of/ {file}"));
+
     step("changed settings roll one by one, the leader last, and nobody is left without a quorum");
     let leader = lab.leader();
-    let set = [
+    let agents = ["a1", "a2"].map(|agent| lab.listed(agent)["id"].clone());
+    // At once: another principal for the agents, which must not be dropped before they have it.
+    lab.keep(&["zookeeper.config.snapCount=50000", "mesos.credentials.agent.principal=agent-2"]);
+    let refused = lab.run("apply", &["-y"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("a2: error[principal-dropped]"), "{refused:?}");
+    let former = [
         "-e",
-        "zookeeper.config.snapCount=50000",
+        "mesos.credentials.former.0.principal=agent",
         "-e",
-        "mesos.masters.flags.offer_timeout=30secs",
+        "mesos.credentials.former.0.secret.env=NOT_READ",
     ];
-    let plan = lab.run("plan", &set);
+    let plan = lab.run("plan", &former);
     assert!(plan.out.contains(&format!("wave 3 of 3: {leader}")), "{}", plan.out);
     let client = Client::start(&["m1", "m2", "m3"].map(|host| lab.address(host)));
-    let apply = lab.run("apply", &[&set[..], &["-y"]].concat());
+    let apply = lab.run("apply", &[&former[..], &["-y"]].concat());
     let seen = client.end();
     assert_eq!(apply.code, 0, "{apply:?}");
     // Each member was down at its turn, and never two; the leader's restart is the one election.
@@ -159,8 +174,17 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     }
     assert!(!seen.written.acknowledged.is_empty());
     assert_eq!((&seen.written.lost[..], seen.written.expired), (&[][..], 0), "{seen:?}");
-    assert_eq!(lab.run("plan", &[&set[..], &["--detailed-exitcode"]].concat()).code, 0);
+    assert_eq!(lab.run("plan", &[&former[..], &["--detailed-exitcode"]].concat()).code, 0);
+
+    step("the old principal is dropped, and no agent was lost on the way");
     assert_eq!(lab.run("apply", &["-y"]).code, 0);
+    assert_eq!(lab.run("plan", &["--detailed-exitcode"]).code, 0);
+    assert_eq!(["a1", "a2"].map(|agent| lab.listed(agent)["id"].clone()), agents);
+    for agent in ["a1", "a2"] {
+        assert_eq!(lab.on(agent, "systemctl show -p NRestarts --value mesos-slave"), "0\n");
+        let refused = "journalctl -u mesos-slave --no-pager | grep -c 'refused auth' || true";
+        assert_eq!(lab.on(agent, refused), "0\n");
+    }
 
     step("a host that is down is named, the rest goes on, and it is never treated as empty");
     lab.docker(&["stop", "-t", "5", &lab.container("a2")]);

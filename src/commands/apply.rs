@@ -9,6 +9,7 @@ use crate::apply::{Run, Stop};
 use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::locks;
 use crate::commands::plan::{announce, ask_all, hold_back, preflight_all, running_work};
+use crate::commands::rotation::changed_secrets;
 use crate::commands::saved;
 use crate::commands::session::{Session, confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
@@ -164,12 +165,13 @@ impl Job<'_> {
         let observed = self.session.observed(answers)?;
         let mut plan = plan(&self.session.inventory, &self.session.desired, &observed, &self.scope);
         announce(recorder, &observed, &plan);
-        let found = if plan.is_empty() {
+        let mut found = if plan.is_empty() {
             Vec::new()
         } else {
             let answers = preflight_all(&self.session.inventory, fleet, &plan).await;
             preflight::check(&self.session.inventory, &plan, &observed, &answers)
         };
+        found.extend(changed_secrets(&self.session.desired, &observed, fleet).await);
         hold_back(&mut plan, &found);
         plan.hits = running_work(&self.session, fleet, &plan, &observed).await;
         if let Some(saved) = &self.saved {
@@ -191,7 +193,7 @@ impl Job<'_> {
                 return Ok(refuse("the saved plan is stale, nothing was changed; make a new plan"));
             }
         }
-        if plan.is_empty() {
+        if plan.is_empty() && found.is_empty() {
             if !self.args.output.json && plan.blocked.is_empty() && plan.unreachable.is_empty() {
                 line(std::io::stdout().lock(), &text::summary(&plan));
             }

@@ -38,7 +38,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let drop_in = world.templates.render("mesos/mesos-slave.service.d", &json!({}))?;
     let credential = inventory.mesos.credentials.agent.as_ref().map(|credential| {
         mesos::credential_file(
-            &format!("agent-{}.json", credential.principal),
+            &mesos::agent_credential(&credential.principal),
             json!({"principal": credential.principal, "secret": slot(0)}).to_string(),
             vec![credential.secret.clone()],
             credential.principal.clone(),

@@ -114,6 +114,16 @@ pub(super) fn credential_file(
     }
 }
 
+/// Name of an agent's file of credentials.
+pub(super) fn agent_credential(principal: &str) -> String {
+    format!("agent-{principal}.json")
+}
+
+/// Content of the flag file that lets an agent authenticate as a principal.
+pub fn agent_credential_flag(principal: &str) -> String {
+    format!("file://{SECRETS}/{}\n", agent_credential(principal))
+}
+
 /// The directory of credentials.
 pub(super) fn secrets_directory() -> Directory {
     let mut directory = Directory::new(SECRETS);

@@ -35,12 +35,22 @@ impl Lab {
             format!("mesos.version={}", version.trim()),
             format!("mesos.package.deb={}", deb.display()),
             format!("spark.archive.path={}", spark.lines().last().unwrap().trim()),
+            // The twin gives every secret a value of its own.
+            "mesos.credentials.agent.principal=agent".to_owned(),
+            "mesos.credentials.agent.secret.env=NOT_READ".to_owned(),
+            "mesos.credentials.framework.principal=spark".to_owned(),
+            "mesos.credentials.framework.secret.env=NOT_READ".to_owned(),
         ];
         let lab = Lab { cluster, root, sets };
         step("six bare hosts");
         let up = lab.command("lab", &["reset"], &[]);
         assert_eq!(up.code, 0, "{up:?}");
         lab
+    }
+
+    /// From now on this is in the inventory.
+    pub(crate) fn keep(&mut self, sets: &[&str]) {
+        self.sets.extend(sets.iter().map(|set| (*set).to_owned()));
     }
 
     pub(crate) fn run(&self, command: &str, more: &[&str]) -> Ran {
