@@ -263,7 +263,7 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
                         REBOOT,
                         "its agent waits for a reboot: the kernel argument for cgroup v1 takes effect with it",
                     )
-                    .help("apply writes the argument; reboot the host, then apply again")
+                    .help(format!("apply writes the argument; then run {}, and apply again", reboot(inventory, host)))
                 }
             } else {
                 error(
@@ -288,6 +288,12 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
         );
     }
     problems
+}
+
+/// What reboots a host: never done by us, for only its owner knows what else runs there.
+fn reboot(inventory: &Inventory, host: &HostName) -> String {
+    let root = inventory.hosts.get(host).is_some_and(|it| it.ssh.become_root);
+    format!("`provision ssh {host} -- {}systemctl reboot`", if root { "sudo " } else { "" })
 }
 
 /// Agents that the masters, once restarted, would no longer admit. An agent that is refused ends, and is

@@ -87,6 +87,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         })
         .await;
     }
+    if saved.is_some() && !source.inventory.exists() {
+        return Ok(refuse(&format!(
+            "the plan's inventory {} is not there; apply the plan in the directory where it was made, or make another",
+            source.inventory.display()
+        )));
+    }
     let session = match start(&source, Some(&args.reach)).await? {
         Ok(session) => session,
         Err(quit) => return Ok(quit.0),
@@ -137,7 +143,7 @@ impl Job<'_> {
         let opened = locks::enter(&opening, &probes, &sink(&recorder), secrets, limit).await;
         let opened = match opened {
             Ok(opened) => opened,
-            Err(quit) => return Ok(quit.0),
+            Err(quit) => return Ok(recorder.end(quit.0)),
         };
         for (host, what) in opened.interrupted {
             let message = format!("interrupted earlier: {what}; going on from what is there");
@@ -190,7 +196,8 @@ impl Job<'_> {
                 for what in moved {
                     line(std::io::stderr().lock(), &format!("error: {what}"));
                 }
-                return Ok(refuse("the saved plan is stale, nothing was changed; make a new plan"));
+                let why = "the saved plan is stale, nothing was changed; make a new plan";
+                return Ok(recorder.end(refuse(why)));
             }
         }
         if plan.is_empty() && found.is_empty() {
@@ -198,7 +205,7 @@ impl Job<'_> {
                 line(std::io::stdout().lock(), &text::summary(&plan));
             }
         } else if let Some(code) = self.not_now(&plan, found, recorder) {
-            return Ok(code);
+            return Ok(recorder.end(code));
         }
         let stop = Arc::new(Stop::default());
         watch_signals(&stop, recorder);
@@ -228,15 +235,7 @@ impl Job<'_> {
         if self.args.prove && code == exit::OK {
             code = self.prove(fleet).await?;
         }
-        recorder.emit(Event::RunEnded {
-            changed: report.changes(),
-            failed: report.failures.len(),
-            skipped: report.skipped,
-            unreachable: report.unreachable.len(),
-            blocked: report.blocked.len(),
-            exit: code,
-            seconds: recorder.seconds(),
-        });
+        recorder.end(code);
         if !plan.is_empty() {
             record.outcome = Some(outcome(&report, code));
             leave(&record, &self.session, fleet).await;
