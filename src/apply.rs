@@ -10,10 +10,11 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::drain::drain;
+use crate::drain::{drain, give_back};
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
 use crate::health::{self, Check, Health, Member, Replies};
 use crate::inventory::{HostName, Inventory};
+use crate::plan::hits::Hit;
 use crate::plan::{Action, Because, Plan, Stage, Wave};
 use crate::remote::{Change, Ended};
 use crate::resource::package::KEPT;
@@ -62,17 +63,18 @@ struct Progress {
     started: BTreeMap<HostName, Vec<(Task, resource::ResourceId)>>,
     /// Services that cannot run here: no gate waits for them.
     not_run: BTreeSet<(HostName, Task)>,
-    /// Agents that are to be emptied before they get a new id.
-    to_drain: BTreeSet<HostName>,
+    /// What happens to agents that are restarted, or to the engine under them.
+    hits: BTreeMap<HostName, Hit>,
     /// Set once a stage went past its budget.
     halted: Option<String>,
 }
 
 /// How often a gate asks.
 const POLL: Duration = Duration::from_millis(700);
-/// How long a quorum may take to elect when it has lost its leader between two waves. Source:
-/// ZooKeeper's initLimit of 10 ticks and Mesos' session time-out of 10 s, and as much again.
-const ELECTION: Duration = Duration::from_secs(30);
+/// How long a quorum is waited for between two waves before the roll stops. It elects within 20 s
+/// (ZooKeeper's initLimit of 10 ticks, Mesos' session time-out of 10 s), and a leading master that lost
+/// ZooKeeper for a moment ends: systemd starts it again after 20 s (RestartSec of its unit).
+const RECOVERY: Duration = Duration::from_secs(60);
 /// A gate's question that takes longer has hung.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
@@ -122,8 +124,7 @@ impl<Hosts: Change> Run<Hosts> {
 
     /// Does all of it.
     pub async fn apply(self: &Arc<Self>, plan: &Plan) {
-        let drains = plan.hits.iter().filter(|(_, hit)| hit.drains());
-        self.state.lock().await.to_drain = drains.map(|(host, _)| host.clone()).collect();
+        self.state.lock().await.hits = plan.hits.clone();
         for blocked in &plan.blocked {
             self.sink.emit(Event::Blocked {
                 host: blocked.host.clone(),
@@ -199,15 +200,13 @@ impl<Hosts: Change> Run<Hosts> {
                 stage.task.filter(|task| task.card().check.is_some_and(Check::elects))
             {
                 // Whoever leads now goes last, whoever led when the plan was made.
-                if total > 1 {
-                    match self.next_of_quorum(task, wave, &mut waves, &touched, &mut served).await {
-                        Ok(next) => wave = next,
-                        Err((wave, why)) => {
-                            waves.push(wave);
-                            self.block(waves.iter(), &why).await;
-                            self.halt(format!("{}: {why}", stage.title)).await;
-                            return;
-                        }
+                match self.next_of_quorum(task, wave, &mut waves, &touched, &mut served).await {
+                    Ok(next) => wave = next,
+                    Err((wave, why)) => {
+                        waves.push(wave);
+                        self.block(waves.iter(), &why).await;
+                        self.halt(format!("{}: {why}", stage.title)).await;
+                        return;
                     }
                 }
             }
@@ -279,38 +278,26 @@ impl<Hosts: Change> Run<Hosts> {
         served: &mut BTreeSet<HostName>,
     ) -> Result<Wave, (Wave, String)> {
         let Some(check) = task.card().check else { return Ok(wave) };
-        let mut health = self.health(check).await;
-        if touched.is_empty() {
-            served.extend(health.serving().into_iter().cloned());
-        }
-        // Whoever served then is not one to be mended. While its peers elect nobody serves: restarting
-        // it would take away one of those who are to be a quorum again.
-        let lost = |health: &Health| {
-            let serves = |host: &HostName| health.members.get(host) == Some(&Member::Serving);
-            wave.hosts.keys().find(|host| served.contains(*host) && !serves(host)).cloned()
-        };
         let began = Instant::now();
-        while let Some(peer) = lost(&health) {
-            let why = health.complaint(&peer).unwrap_or_default();
-            if began.elapsed() > ELECTION || self.stop.asked() {
-                let why = format!("{peer} served when this began and no longer does: {why}");
+        let mut said = String::new();
+        let health = loop {
+            let health = self.health(check).await;
+            if touched.is_empty() {
+                served.extend(health.serving().into_iter().cloned());
+            }
+            let lost = lost_member(&health, &wave, served);
+            let Some((peer, why)) = lost.or_else(|| sick_peer(&health, &wave, touched)) else {
+                break health;
+            };
+            if began.elapsed() > RECOVERY || self.stop.asked() {
                 return Err((wave, why));
             }
+            if why != said {
+                said.clone_from(&why);
+                self.sink.emit(Event::GateWaiting { task, hosts: vec![peer], waiting_for: why });
+            }
             tokio::time::sleep(POLL).await;
-            health = self.health(check).await;
-        }
-        let mending = |host: &HostName| wave.hosts.contains_key(host);
-        let sick = health.members.iter().find(|(host, member)| {
-            !mending(host)
-                && matches!(member, Member::Sick(_) | Member::Silent)
-                && (touched.contains(*host) || health.members.get(*host) != Some(&Member::Silent))
-        });
-        let wave_is_sick =
-            wave.hosts.keys().all(|host| health.members.get(host) != Some(&Member::Serving));
-        if let (Some((peer, _)), false) = (sick, wave_is_sick) {
-            let why = health.complaint(peer).unwrap_or_default();
-            return Err((wave, Because::PeerSick { peer: peer.clone(), why }.to_string()));
-        }
+        };
         let leads = |wave: &Wave| {
             wave.hosts.len() == 1 && wave.hosts.keys().next() == health.leader.as_ref()
         };
@@ -443,12 +430,12 @@ impl<Hosts: Change> Run<Hosts> {
         {
             return (Outcome::Failed { status: NO_ROOM, reason: why }, String::new());
         }
-        if action.task == Task::Agents && resource.as_service().is_some_and(|it| it.disturbs(&gaps))
-        {
-            let due = self.state.lock().await.to_drain.remove(host);
-            if due && let Err(reason) = drain(self, host).await {
-                return (Outcome::Failed { status: 0, reason }, String::new());
-            }
+        let drains = resource.as_service().is_some_and(|it| it.interrupts(&gaps)) && {
+            let state = self.state.lock().await;
+            state.hits.get(host).is_some_and(|hit| hit.drains(action.task))
+        };
+        if drains && let Err(reason) = drain(self, host).await {
+            return (Outcome::Failed { status: 0, reason }, String::new());
         }
         let name = format!("{}/{}", action.task, action.resource);
         let mut output = String::new();
@@ -495,6 +482,9 @@ impl<Hosts: Change> Run<Hosts> {
                     return (Outcome::Failed { status: ended.status, reason }, shown);
                 }
             }
+        }
+        if drains && let Err(reason) = give_back(self, host).await {
+            return (Outcome::Failed { status: 0, reason }, output);
         }
         if let Resource::Service(it) = resource
             && it.state == State::Running
@@ -568,6 +558,38 @@ impl<Hosts: Change> Run<Hosts> {
         }
         replies
     }
+}
+
+/// A member of a wave that served when the roll began and no longer does, with a sentence: it is not one
+/// to be mended. While its peers elect nobody serves, and restarting it would take away one of those who
+/// are to be a quorum again.
+fn lost_member(
+    health: &Health,
+    wave: &Wave,
+    served: &BTreeSet<HostName>,
+) -> Option<(HostName, String)> {
+    let lost = wave.hosts.keys().filter(|host| served.contains(*host));
+    let (host, why) = lost.filter_map(|host| Some((host, health.complaint(host)?))).next()?;
+    Some((host.clone(), format!("{host} served when this began and no longer does: {why}")))
+}
+
+/// A peer of a wave that is sick, or was touched and cannot be asked, with a sentence; none where the wave
+/// itself is sick, for the sick are mended first.
+fn sick_peer(
+    health: &Health,
+    wave: &Wave,
+    touched: &BTreeSet<HostName>,
+) -> Option<(HostName, String)> {
+    let member = |host: &HostName| health.members.get(host);
+    if wave.hosts.keys().all(|host| member(host) != Some(&Member::Serving)) {
+        return None;
+    }
+    let (peer, _) = health.members.iter().find(|(host, member)| {
+        let silent = **member == Member::Silent && touched.contains(*host);
+        !wave.hosts.contains_key(*host) && (silent || matches!(member, Member::Sick(_)))
+    })?;
+    let why = health.complaint(peer).unwrap_or_default();
+    Some((peer.clone(), Because::PeerSick { peer: peer.clone(), why }.to_string()))
 }
 
 /// Drives futures together; their results in order.

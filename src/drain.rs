@@ -1,61 +1,53 @@
-//! Emptying an agent before it gets a new id: the leading master takes it out of its offers and ends its
-//! tasks, each with a grace period.
-//!
-//! Nothing needs to be reactivated afterwards: the drained id never comes back.
+//! Emptying an agent before it, or the engine under it, is restarted in a way that its tasks do not
+//! survive: the leading master takes it out of its offers and ends its tasks, each with a grace period.
+//! Afterwards it is given back, unless it came back as another agent.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
+use tokio::time::Instant;
 
 use crate::apply::Run;
-use crate::health::{Check, MASTER_PORT, leaders_agents};
+use crate::health::{Check, leaders_agents};
 use crate::inventory::HostName;
-use crate::plan::hits::DRAIN_GRACE_SECS;
 use crate::remote::Change;
-use crate::script::{Fix, quote};
+use crate::resource::drain::{By, Drain, GRACE_SECS, SLACK_SECS};
+use crate::resource::{Resource, ResourceId};
+use crate::script::{Fix, Step};
+use crate::tasks::Task;
 
 /// How often the master is asked whether it is done.
 const POLL: Duration = Duration::from_secs(1);
-/// What draining may take beyond the grace period: killing, and status updates on their way.
-const SLACK: Duration = Duration::from_secs(60);
 
 /// Drains an agent and waits until it is empty.
 ///
 /// # Errors
 /// One sentence. The agent may then be left drained; the next apply goes on with it.
 pub(crate) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> Result<(), String> {
+    let Some(drain) = wanted(run, host) else { return Ok(()) };
     let address = run.inventory.hosts.get(host).map(|host| host.address.to_string());
     let address = address.ok_or("it is not in the inventory")?;
-    let leader = run.health(Check::Masters).await.leader;
-    let leader = leader.ok_or("it cannot be drained: no master leads")?;
-    let replies = run.replies(Check::Agents).await;
-    let listed = leaders_agents(&run.inventory, &replies);
+    let listed = leaders_agents(&run.inventory, &run.replies(Check::Agents).await);
     let listed =
         listed.ok_or("it cannot be drained: the leading master did not list its agents")?;
-    // Whoever is not there runs nothing.
-    let Some(agent) = listed.get(&address).filter(|agent| agent.active) else { return Ok(()) };
-    let id = agent.info.id.clone();
-    let ended = run
-        .hosts
-        .run(&leader, &format!("drain {host}"), &call(run, &leader, &id))
+    // Whoever is not there runs nothing. One that is drained already is listed as not active too.
+    let Some(agent) = listed.get(&address).filter(|it| it.active || it.deactivated) else {
+        return Ok(());
+    };
+    let by = if agent.deactivated { By::Operator } else { By::Us };
+    let id = &agent.info.id;
+    ran(run, host, &format!("drain {UNIT}"), &drain.begin(id, by))
         .await
-        .map_err(|why| format!("it cannot be drained: {leader}: {why}"))?;
-    if ended.status != 0 {
-        let said = ended.output_tail.lines().rev().find(|line| !line.trim().is_empty());
-        return Err(format!(
-            "the leading master does not drain it: {}",
-            said.unwrap_or("no answer")
-        ));
-    }
+        .map_err(|why| format!("it cannot be drained: {why}"))?;
     let began = Instant::now();
-    let limit = Duration::from_secs(DRAIN_GRACE_SECS) + SLACK;
+    let limit = Duration::from_secs(GRACE_SECS + SLACK_SECS);
     loop {
         let replies = run.replies(Check::Agents).await;
         let bodies = replies.values().flat_map(|replies| replies.values());
         let states: Vec<Option<String>> = bodies
             .filter(|reply| reply.status == 200)
             .filter_map(|reply| serde_json::from_str::<Json>(&reply.body).ok())
-            .map(|body| state(&body, &id))
+            .map(|body| state(&body, id))
             .collect();
         if states.iter().any(|state| state.as_deref() == Some("DRAINED")) {
             return Ok(());
@@ -70,28 +62,45 @@ pub(crate) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> R
     }
 }
 
-/// The call, made on the leader itself. `max_grace_period` must be an object: the text form that Mesos'
-/// own page shows cannot be parsed (recorded: `masters/12-drain/01-drain-bad-string.http`).
-fn call<Hosts>(run: &Run<Hosts>, leader: &HostName, id: &str) -> Fix {
-    let address = run.inventory.hosts.get(leader).map(|host| match host.address {
-        std::net::IpAddr::V4(v4) => v4.to_string(),
-        std::net::IpAddr::V6(v6) => format!("[{v6}]"),
-    });
-    let body = json!({
-        "type": "DRAIN_AGENT",
-        "drain_agent": {
-            "agent_id": {"value": id},
-            "max_grace_period": {"seconds": DRAIN_GRACE_SECS},
-            "mark_gone": false,
-        },
-    });
-    Fix::new(format!(
-        "out=$(curl -sS -g -m 20 --noproxy '*' -w '\\n%{{http_code}}' -H 'Content-Type: application/json' \
-         -d {} {} 2>&1) || die \"$out\"\n\
-         case $out in *200) ;; *) say \"$out\" | head -n 1; exit 1 ;; esac",
-        quote(&body.to_string()),
-        quote(&format!("http://{}:{MASTER_PORT}/api/v1", address.unwrap_or_default())),
-    ))
+/// Gives an agent back that [`drain`] has emptied, if it still is the same one.
+///
+/// # Errors
+/// One sentence. The agent is then left drained; the next apply goes on with it.
+pub(crate) async fn give_back<Hosts: Change>(
+    run: &Run<Hosts>,
+    host: &HostName,
+) -> Result<(), String> {
+    let Some(drain) = wanted(run, host) else { return Ok(()) };
+    for step in drain.fix() {
+        if let Step::Run(fix) = step {
+            let name = format!("reactivate {UNIT}");
+            let left = |why| format!("it was drained, and does not get offers again: {why}");
+            ran(run, host, &name, &fix).await.map_err(left)?;
+        }
+    }
+    Ok(())
+}
+
+const UNIT: &str = "mesos-slave";
+
+/// `None` where this Mesos cannot drain.
+fn wanted<'a, Hosts: Change>(run: &'a Run<Hosts>, host: &HostName) -> Option<&'a Drain> {
+    let id = ResourceId { kind: "drain", name: UNIT.to_owned() };
+    match &run.desired.find(host, Task::Agents, &id)?.resource {
+        Resource::Drain(drain) => Some(drain),
+        _ => None,
+    }
+}
+
+async fn ran<Hosts: Change>(
+    run: &Run<Hosts>,
+    host: &HostName,
+    name: &str,
+    fix: &Fix,
+) -> Result<(), String> {
+    let ended = run.hosts.run(host, name, fix).await?;
+    let said = ended.output_tail.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    if ended.status == 0 { Ok(()) } else { Err(said.unwrap_or("no answer").to_owned()) }
 }
 
 /// How far draining is, by the answer of `/slaves`.

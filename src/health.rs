@@ -400,11 +400,12 @@ pub fn leaders_agents(
 }
 
 fn judge_agent(agent: &Listed, attributes: &Attributes, resources: &Resources) -> Member {
-    if !agent.active {
-        return Member::Sick("the leading master lists it as not active".to_owned());
-    }
+    // Such an agent is listed as not active too (recorded: `masters/12-drain`).
     if agent.deactivated {
         return Member::Sick("it is drained or deactivated; no offers are made of it".to_owned());
+    }
+    if !agent.active {
+        return Member::Sick("the leading master lists it as not active".to_owned());
     }
     if agent.info.attributes != *attributes {
         return Member::Sick(format!(

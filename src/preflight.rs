@@ -8,10 +8,10 @@ use crate::health::{self, AGENT_PORT, MASTER_PORT, Question, client_port};
 use crate::inventory::{HostName, Inventory, Problem, Severity, ZooKeeper};
 use crate::lints;
 use crate::mesos::compatibility;
-use crate::plan::{Observed, Plan, Seen};
-use crate::resource::{package, service};
+use crate::plan::{Action, Answer, Observed, Plan, Seen};
+use crate::resource::{Look, ResourceId, package, service, sha256};
 use crate::script::{Probe, Sections, quote};
-use crate::tasks::Task;
+use crate::tasks::{Task, mesos};
 
 /// The question to one host. Masters are also asked about an ensemble that is not ours.
 pub fn probe(inventory: &Inventory, host: &HostName) -> Probe {
@@ -99,6 +99,7 @@ pub fn check(
         growth(inventory, text("quorum")).into_iter().for_each(&mut say);
         apt(plan, host, text("apt")).into_iter().for_each(&mut say);
     }
+    found.extend(credentials(inventory, plan, observed));
     found.extend(ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(same_machine(answers).into_iter().map(|problem| (None, problem)));
     found.extend(clocks(answers));
@@ -273,7 +274,7 @@ fn agent(inventory: &Inventory, host: &HostName, mounts: &str, docker: &str) -> 
                         REBOOT,
                         "its agent waits for a reboot: the kernel argument for cgroup v1 takes effect with it",
                     )
-                    .help("apply writes the argument; reboot the host, then apply again")
+                    .help(format!("apply writes the argument; then run {}, and apply again", reboot(inventory, host)))
                 }
             } else {
                 error(
@@ -328,6 +329,62 @@ fn apt(plan: &Plan, host: &HostName, holder: &str) -> Option<Problem> {
             format!("apt is in use by {holder}; its packages wait up to 5 minutes for that to end"),
         )
     })
+}
+
+/// What reboots a host: never done by us, for only its owner knows what else runs there.
+fn reboot(inventory: &Inventory, host: &HostName) -> String {
+    let root = inventory.hosts.get(host).is_some_and(|it| it.ssh.become_root);
+    format!("`provision ssh {host} -- {}systemctl reboot`", if root { "sudo " } else { "" })
+}
+
+/// Agents that the masters, once restarted, would no longer admit. An agent that is refused ends, and is
+/// restarted and refused again until its turn comes.
+fn credentials(
+    inventory: &Inventory,
+    plan: &Plan,
+    observed: &Observed,
+) -> Vec<(Option<HostName>, Problem)> {
+    let restart =
+        |action: &Action| action.task == Task::Masters && action.resource.kind == "service";
+    if inventory.mesos.credentials.agent.is_none()
+        || !plan.actions().any(|(_, action)| restart(action))
+    {
+        return Vec::new();
+    }
+    let accepted: BTreeSet<String> = inventory
+        .mesos
+        .credentials
+        .accepted()
+        .map(|credential| sha256(mesos::agent_credential_flag(&credential.principal)))
+        .collect();
+    let flag = ResourceId { kind: "file", name: "/etc/mesos-slave/credential".to_owned() };
+    let unit = |answer: &Answer| {
+        let units = answer.sections.get("units").map_or("", String::as_str);
+        service::unit("mesos-slave", units).is_some_and(|unit| unit.active == "active")
+    };
+    observed
+        .answered()
+        .filter(|(host, answer)| inventory.agent(host).is_some() && unit(answer))
+        .filter_map(|(host, answer)| {
+            let Some(Look::Facts(facts)) = answer.looks.get(&flag) else { return None };
+            let problem = match facts.get("sha256") {
+                Some(sha256) if accepted.contains(sha256) => return None,
+                Some(_) => error(
+                    "principal-dropped",
+                    "its agent authenticates as a principal that the masters would no longer accept",
+                )
+                .help("keep the old principal under `mesos.credentials.former`; apply, take it out there, apply again"),
+                None => Problem {
+                    severity: Severity::Warning,
+                    ..error(
+                        "not-admitted-meanwhile",
+                        "its agent runs without a credential, and will not be admitted from when the masters ask for one until its own turn",
+                    )
+                },
+            };
+            Some((Some(host.clone()), problem))
+        })
+        .collect()
 }
 
 /// What the members of an ensemble that is not ours are asked.

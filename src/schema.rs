@@ -301,6 +301,11 @@ fn mesos() -> Value {
             object([
                 may("agent", "What agents authenticate with.", credential()),
                 may("framework", "What Spark authenticates with.", credential()),
+                may(
+                    "former",
+                    "What masters accept beside these, during a rotation.",
+                    list(credential()),
+                ),
             ]),
         ),
     ])

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use provision::apply::{Run, Stop};
 use provision::event::{Event, Outcome};
 use provision::inventory::HostName;
+use provision::plan::hits::{First, Hit, Job, Way};
 use provision::plan::{Plan, Scope, text};
 use provision::report::{Report, exit};
 
@@ -325,6 +326,27 @@ async fn a_peer_that_falls_sick_on_the_way_keeps_the_others_from_their_turn() {
     }
 }
 
+/// One member is to be restarted; what another is like was seen long ago.
+#[tokio::test(start_paused = true)]
+async fn a_lone_wave_asks_its_peers_again_too_and_waits_for_a_sick_one() {
+    let lone = |sick: bool| {
+        let mut world = converged();
+        world.leaders.insert("mesos-master", host("m3"));
+        unstamp(&mut world, "mesos-master", &["m1"]);
+        let (view, plan) = world.plan(&Scope::default());
+        let machine = world.machines.get_mut(&host("m2")).unwrap();
+        machine.units.get_mut("mesos-master").unwrap().wedged = sick;
+        drive(world, view.desired, plan, Script::default())
+    };
+    let ran = lone(true).await;
+    assert!(!ran.called("m1: masters/service"), "{:#?}", ran.calls);
+    assert!(ran.blocked()[0].contains("its peer m2 is sick"), "{:#?}", ran.blocked());
+    let waits = |event: &Event| matches!(event, Event::GateWaiting { hosts, .. } if hosts[0].as_str() == "m2");
+    assert!(ran.events.iter().any(waits));
+    let ran = lone(false).await;
+    assert!(ran.called("m1: masters/service") && ran.blocked().is_empty());
+}
+
 /// Its leader may be on a host that cannot be asked: that must not keep a mended member's gate shut.
 #[tokio::test(start_paused = true)]
 async fn a_member_is_mended_while_the_leaders_host_does_not_answer() {
@@ -434,4 +456,83 @@ async fn a_proof_that_fails_does_not_keep_the_next_from_running() {
     assert!(ran.called("c1: smoke/proof pi-on-a2"));
     assert_eq!(ran.report.exit(), exit::SMOKE);
     assert!(left(&ran.world).contains("proof pi-on-a1"));
+}
+
+/// Services that were never found healthy, so that each must be restarted.
+fn unstamp(world: &mut World, unit: &str, hosts: &[&str]) {
+    for name in hosts {
+        let machine = world.machines.get_mut(&host(name)).unwrap();
+        let stamp = format!("/var/lib/provision/stamps/{unit}.service");
+        machine.entries.remove(&stamp).unwrap();
+    }
+}
+
+fn hit(way: Way, jobs: usize) -> Hit {
+    let job = || Job { framework: "etl".to_owned(), id: "f1".to_owned(), tasks: 1 };
+    Hit { way, first: First::Drained, ends: Some((0..jobs).map(|_| job()).collect()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_drained_and_given_back_only_where_its_tasks_would_not_survive() {
+    let mut world = converged();
+    unstamp(&mut world, "mesos-slave", &["a1", "a2"]);
+    let (view, mut plan) = world.plan(&Scope::default());
+    plan.hits.insert(host("a1"), hit(Way::InPlace, 1));
+    plan.hits.insert(host("a2"), hit(Way::InPlace, 0));
+    let ran = drive(world, view.desired, plan, Script::default()).await;
+    let calls = ["drain", "agents/service", "reactivate"].map(|what| {
+        ran.calls.iter().position(|call| call.starts_with(&format!("a1: {what}"))).unwrap()
+    });
+    assert!(calls.is_sorted(), "{:#?}", ran.calls);
+    assert!(!ran.called("a2: drain") && !ran.called("a2: reactivate"), "{:#?}", ran.calls);
+    assert_eq!(left(&ran.world), "No changes. The cluster matches the inventory.\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_under_running_tasks_is_not_restarted_before_they_have_ended() {
+    let mut world = converged();
+    unstamp(&mut world, "docker", &["a1"]);
+    let (view, mut plan) = world.plan(&Scope::default());
+    plan.hits.insert(host("a1"), hit(Way::Engine, 1));
+    let ran = drive(world, view.desired, plan, Script::default()).await;
+    let restart = ran.position("a1: docker/service docker");
+    assert!(ran.position("a1: drain mesos-slave") < restart);
+    assert!(ran.position("a1: reactivate mesos-slave") > restart);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_does_not_run_is_not_waited_for_to_be_drained() {
+    let mut world = converged();
+    let machine = world.machines.get_mut(&host("a1")).unwrap();
+    machine.units.get_mut("mesos-slave").unwrap().active = false;
+    let (view, mut plan) = world.plan(&Scope::default());
+    let way = Way::NewId { reason: "rack changes".to_owned() };
+    plan.hits.insert(host("a1"), hit(way, 1));
+    let ran = drive(world, view.desired, plan, Script::default()).await;
+    assert!(!ran.called("a1: drain"), "{:#?}", ran.calls);
+}
+
+/// Cut short while it drains, the run has left the agent without offers, and so it would stay.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_a_run_left_is_ended_by_the_next() {
+    let mut world = converged();
+    world.machines.get_mut(&host("a1")).unwrap().drain(true, 1);
+    let plan = left(&world);
+    let gap = "~ a1: drain mesos-slave: left by a run that was cut short, to be ended";
+    assert!(plan.contains(gap), "{plan}");
+    let ran = apply(world, Script::default()).await;
+    assert_eq!(ran.report.failures, []);
+    assert_eq!(left(&ran.world), "No changes. The cluster matches the inventory.\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_has_drained_stays_so() {
+    let mut world = converged();
+    let machine = world.machines.get_mut(&host("a1")).unwrap();
+    machine.agent.as_mut().unwrap().drained = true;
+    let ran = apply(world, Script::default()).await;
+    assert_eq!(ran.calls, Vec::<String>::new());
+    let why = "it is drained or deactivated; no offers are made of it";
+    assert!(ran.blocked()[0].contains(why), "{:#?}", ran.blocked());
+    assert_eq!(ran.report.exit(), exit::UNREACHABLE);
 }

@@ -12,15 +12,18 @@
     reason = "a helper that panics fails its test; minutes of silence would worry whoever waits"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Instant;
+#[path = "support/lab.rs"]
+mod lab;
 
-const CLUSTER: &str = "lab-main";
+#[path = "support/quorum.rs"]
+mod quorum;
+
+use lab::{Lab, step};
+use quorum::Client;
 
 #[test]
 fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
-    let lab = Lab::up();
+    let mut lab = Lab::up("lab-main");
 
     step("a plan shows everything, changes nothing, and says so by its exit code");
     let plan = lab.run("plan", &["--detailed-exitcode"]);
@@ -65,7 +68,12 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     }
 
     step("each drift is seen as exactly that gap, repaired, and gone");
-    for drift in DRIFTS {
+    // A leader that stops makes its peers look sick for a moment.
+    let follower = lab.follower();
+    let stopped = format!("~ {follower}: service zookeeper: inactive → active");
+    let stopped =
+        Drift { host: follower, make: "systemctl stop zookeeper", gaps: &[stopped.as_str()] };
+    for drift in std::iter::once(&stopped).chain(DRIFTS) {
         lab.on(drift.host, drift.make);
         let plan = lab.run("plan", &["--detailed-exitcode"]);
         let gaps: Vec<&str> = plan
@@ -110,14 +118,73 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     assert_eq!(lab.run("apply", &["-y"]).code, 0);
     assert_eq!(lab.run("plan", &["--detailed-exitcode"]).code, 0);
 
-    step("a changed master setting rolls one by one, the leader last");
+    step("an interrupted drain is gone on with, or taken back, by the next apply");
+    let set = ["-e", "mesos.agents.workers.attributes.zone=z1"];
+    tasks_take_their_time(&lab, "touch");
+    let mut cut = lab.start("apply", &[&set[..], &["-y"]].concat());
+    let draining = || lab.listed("a1")["drain_info"]["state"] == "DRAINING";
+    until("a1 is drained", draining);
+    cut.kill().unwrap();
+    cut.wait().unwrap();
+    assert!(draining());
+    let plan = lab.run("plan", &[]);
+    let gap = "~ a1: drain mesos-slave: left by a run that was cut short, to be ended";
+    assert!(plan.out.contains(gap), "{}", plan.out);
+    tasks_take_their_time(&lab, "rm -f");
+    let back = lab.run("apply", &["-y"]);
+    assert_eq!(back.code, 0, "{back:?}");
+    assert_eq!(lab.listed("a1")["deactivated"], false);
+    assert_eq!(lab.run("plan", &["--detailed-exitcode"]).code, 0);
+
+    step("a secret that changed under the same principal is refused by name");
+    let file = "/etc/mesos-secrets/agent-agent.json";
+    assert_eq!(lab.on("a1", &format!("stat -c '%a %U' {file}")), "600 root\n");
+    lab.on("a1", &format!("sed -i s/twin-of/of-twin/ {file}"));
+    let refused = lab.run("apply", &["-y"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains(&format!("a1: error[secret-changed]: {file}")), "{refused:?}");
+    lab.on("a1", &format!("sed -i s/of-twin/twin-of/ {file}"));
+
+    step("changed settings roll one by one, the leader last, and nobody is left without a quorum");
     let leader = lab.leader();
-    let set = ["-e", "mesos.masters.flags.offer_timeout=30secs"];
-    let plan = lab.run("plan", &set);
+    let agents = ["a1", "a2"].map(|agent| lab.listed(agent)["id"].clone());
+    // At once: another principal for the agents, which must not be dropped before they have it.
+    lab.keep(&["zookeeper.config.snapCount=50000", "mesos.credentials.agent.principal=agent-2"]);
+    let refused = lab.run("apply", &["-y"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("a2: error[principal-dropped]"), "{refused:?}");
+    let former = [
+        "-e",
+        "mesos.credentials.former.0.principal=agent",
+        "-e",
+        "mesos.credentials.former.0.secret.env=NOT_READ",
+    ];
+    let plan = lab.run("plan", &former);
     assert!(plan.out.contains(&format!("wave 3 of 3: {leader}")), "{}", plan.out);
-    assert_eq!(lab.run("apply", &[&set[..], &["-y"]].concat()).code, 0);
-    assert_eq!(lab.run("plan", &[&set[..], &["--detailed-exitcode"]].concat()).code, 0);
+    let client = Client::start(&["m1", "m2", "m3"].map(|host| lab.address(host)));
+    let apply = lab.run("apply", &[&former[..], &["-y"]].concat());
+    let seen = client.end();
+    assert_eq!(apply.code, 0, "{apply:?}");
+    // Each member was down at its turn, and never two; the leader's restart is the one election.
+    assert_eq!(seen.zookeeper.ever_down.len(), 3, "{seen:?}");
+    for quorum in [&seen.zookeeper, &seen.masters] {
+        assert_eq!(quorum.most_down, 1, "{seen:?}");
+        assert_eq!(quorum.leaders.len(), 2, "{seen:?}");
+        assert!(quorum.gaps <= 1, "{seen:?}");
+    }
+    assert!(!seen.written.acknowledged.is_empty());
+    assert_eq!((&seen.written.lost[..], seen.written.expired), (&[][..], 0), "{seen:?}");
+    assert_eq!(lab.run("plan", &[&former[..], &["--detailed-exitcode"]].concat()).code, 0);
+
+    step("the old principal is dropped, and no agent was lost on the way");
     assert_eq!(lab.run("apply", &["-y"]).code, 0);
+    assert_eq!(lab.run("plan", &["--detailed-exitcode"]).code, 0);
+    assert_eq!(["a1", "a2"].map(|agent| lab.listed(agent)["id"].clone()), agents);
+    for agent in ["a1", "a2"] {
+        assert_eq!(lab.on(agent, "systemctl show -p NRestarts --value mesos-slave"), "0\n");
+        let refused = "journalctl -u mesos-slave --no-pager | grep -c 'refused auth' || true";
+        assert_eq!(lab.on(agent, refused), "0\n");
+    }
 
     step("a host that is down is named, the rest goes on, and it is never treated as empty");
     lab.docker(&["stop", "-t", "5", &lab.container("a2")]);
@@ -138,19 +205,32 @@ fn lab_an_inventory_becomes_a_cluster_and_stays_one() {
     assert!(bad.err.contains("quorom"), "{}", bad.err);
 }
 
-/// Something that goes wrong on a host, and the lines that the plan must have because of it.
-struct Drift {
-    host: &'static str,
-    make: &'static str,
-    gaps: &'static [&'static str],
+/// Makes drains go on, as if tasks used their grace period: `touch`, or `rm -f` to let them end.
+fn tasks_take_their_time(lab: &Lab, how: &str) {
+    for master in ["m1", "m2", "m3"] {
+        lab.on(master, &format!("{how} /run/mesos-standin.busy"));
+    }
 }
 
-const DRIFTS: &[Drift] = &[
-    Drift {
-        host: "m2",
-        make: "systemctl stop zookeeper",
-        gaps: &["~ m2: service zookeeper: inactive → active"],
-    },
+/// Polls until something is true; the count only ends what hangs.
+fn until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    panic!("it did not come true: {what}");
+}
+
+/// Something that goes wrong on a host, and the lines that the plan must have because of it.
+struct Drift<'a> {
+    host: &'a str,
+    make: &'a str,
+    gaps: &'a [&'a str],
+}
+
+const DRIFTS: &[Drift<'static>] = &[
     Drift {
         host: "a1",
         make: "rm /etc/mesos-slave/executor_registration_timeout",
@@ -186,131 +266,4 @@ fn similar(before: &str, after: &str) {
     let before: Vec<&str> = before.lines().collect();
     let strangers: Vec<&str> = after.lines().filter(|line| !before.contains(line)).collect();
     assert!(strangers.is_empty(), "looking wrote: {strangers:#?}");
-}
-
-/// A twin of inventories/demo.yaml under another name; gone when dropped.
-struct Lab {
-    root: PathBuf,
-    sets: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Lab {
-    fn up() -> Lab {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
-        let cache = root.join(".cache");
-        std::fs::create_dir_all(&cache).unwrap();
-        step("assets: a Spark archive, the stand-in for Mesos");
-        let spark = sh(&root, &format!("sh tests/assets/spark.sh {}", cache.display()));
-        let deb = cache.join("mesos-standin.deb");
-        sh(&root, &format!("sh tests/standin/build-deb.sh {}", deb.display()));
-        let version = sh(&root, &format!("dpkg-deb -f {} Version", deb.display()));
-        let sets = vec![
-            format!("cluster={CLUSTER}"),
-            format!("mesos.version={}", version.trim()),
-            format!("mesos.package.deb={}", deb.display()),
-            format!("spark.archive.path={}", spark.lines().last().unwrap().trim()),
-        ];
-        let lab = Lab { root, sets };
-        step("six bare hosts");
-        let up = lab.command("lab", &["reset"], &[]);
-        assert_eq!(up.code, 0, "{up:?}");
-        lab
-    }
-
-    fn run(&self, command: &str, more: &[&str]) -> Ran {
-        self.command(command, &[], &[&["--lab"], more].concat())
-    }
-
-    fn command(&self, command: &str, sub: &[&str], more: &[&str]) -> Ran {
-        let began = Instant::now();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_provision"));
-        process.arg(command).args(sub).arg("inventories/demo.yaml").current_dir(&self.root);
-        for set in &self.sets {
-            process.args(["-e", set]);
-        }
-        let output = process.args(more).output().unwrap();
-        println!("   {command} {} ({:.1} s)", more.join(" "), began.elapsed().as_secs_f64());
-        ran(&output)
-    }
-
-    fn container(&self, host: &str) -> String {
-        format!("provision-lab-{CLUSTER}-{host}")
-    }
-
-    fn docker(&self, arguments: &[&str]) -> String {
-        let output = Command::new("docker").args(arguments).output().unwrap();
-        let ran = ran(&output);
-        assert_eq!(ran.code, 0, "docker {arguments:?}: {ran:?}");
-        ran.out
-    }
-
-    fn on(&self, host: &str, script: &str) -> String {
-        self.docker(&["exec", &self.container(host), "sh", "-c", script])
-    }
-
-    /// The master that leads, by its own metrics.
-    fn leader(&self) -> String {
-        let masters = ["m1", "m2", "m3"];
-        let leads = "curl -s http://$(cat /etc/mesos-master/ip):5050/metrics/snapshot | grep -c '\"master/elected\":1' || true";
-        let found = masters.iter().find(|host| self.on(host, leads).trim() == "1");
-        (*found.expect("a master leads")).to_owned()
-    }
-
-    /// Every file of the directories that anything of ours could write to, with its time and size.
-    fn trees(&self) -> Vec<String> {
-        let list = "find /etc /opt /usr/local /var /root /home /run/provision -xdev \
-             -not -path '/var/log/journal/*' -not -path '/var/log/*tmp*' -not -path '/var/log/lastlog' \
-             -not -path '/var/log/mesos/*' -not -path '/var/lib/mesos/*' -not -path '/var/lib/zookeeper/*' \
-             -not -path '/var/lib/docker/*' -not -path '/var/lib/containerd/*' -not -path '/var/lib/systemd/*' \
-             -not -path '/var/lib/sudo/*' -not -path '/var/cache/*' -type f -printf '%p %s %C@\\n' 2>/dev/null | sort";
-        ["m1", "a1", "c1"].map(|host| self.on(host, list)).to_vec()
-    }
-
-    /// Waits until a container that was started again answers, and all that runs on it serves.
-    fn settle(&self) {
-        for _ in 0..60 {
-            if self.run("status", &[]).code == 0 {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(500));
-        }
-        panic!("the cluster did not come back");
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        // A failed test's twin is worth a look.
-        if std::thread::panicking() {
-            eprintln!("the twin `{CLUSTER}` is left as it is");
-            return;
-        }
-        let _ = self.command("lab", &["down"], &[]);
-    }
-}
-
-fn sh(root: &Path, script: &str) -> String {
-    let output = Command::new("sh").args(["-c", script]).current_dir(root).output().unwrap();
-    let ran = ran(&output);
-    assert_eq!(ran.code, 0, "{script}: {ran:?}");
-    ran.out
-}
-
-fn ran(output: &Output) -> Ran {
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn step(what: &str) {
-    println!("== {what}");
 }

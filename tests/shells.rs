@@ -11,6 +11,7 @@ use std::process::Command;
 
 use provision::inventory::{Digest, Fetch, Proxy, SecretRef, Source};
 use provision::resource::directory::Directory;
+use provision::resource::drain::{By, Drain};
 use provision::resource::file::{Content, File};
 use provision::resource::image::{Build, Image, Origin};
 use provision::resource::link::Link;
@@ -389,6 +390,27 @@ fn packages_accounts_and_weights() {
         });
         room.fails_with("PUT", &weights);
         room.settles(&weights);
+    });
+}
+
+#[test]
+fn a_drain_is_noted_before_it_begins_and_ended_only_once_it_is_over() {
+    in_each_shell(|room| {
+        let drain = Drain {
+            masters: vec!["http://follower:5050".to_owned(), "http://leader:5050".to_owned()],
+        };
+        let begin = |by, id: &str| room.run(&drain.begin(id, by).script(|_| String::new()));
+        let resource = Resource::Drain(drain.clone());
+        // Refused, it is no drain of ours; nor is it where an operator came first.
+        assert!(said(&begin(By::Us, "id-S2")).contains("Unknown agent"));
+        assert!(begin(By::Operator, "id-S1").status.success());
+        assert_eq!(room.gaps(&resource), []);
+        assert!(begin(By::Us, "id-S1").status.success());
+        let note = fs::read_to_string(room.path("var/lib/provision/drained")).unwrap();
+        assert_eq!(note, "id-S1\n");
+        assert_eq!(fs::read_to_string(room.path("state/drain")).unwrap(), "DRAINING\n");
+        room.settles(&resource);
+        assert!(!room.path("state/drain").exists(), "{:?}: still drained", room.shell);
     });
 }
 

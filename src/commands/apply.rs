@@ -9,6 +9,7 @@ use crate::apply::{Run, Stop};
 use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::locks;
 use crate::commands::plan::{announce, ask_all, hold_back, preflight_all, running_work};
+use crate::commands::rotation::changed_secrets;
 use crate::commands::saved;
 use crate::commands::session::{Session, confirm, has_errors, recorder, run_id, sink, start};
 use crate::event::{Event, Sink};
@@ -87,6 +88,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         })
         .await;
     }
+    if saved.is_some() && !source.inventory.exists() {
+        return Ok(refuse(&format!(
+            "the plan's inventory {} is not there; apply the plan in the directory where it was made, or make another",
+            source.inventory.display()
+        )));
+    }
     let session = match start(&source, Some(&args.reach)).await? {
         Ok(session) => session,
         Err(quit) => return Ok(quit.0),
@@ -137,7 +144,7 @@ impl Job<'_> {
         let opened = locks::enter(&opening, &probes, &sink(&recorder), secrets, limit).await;
         let opened = match opened {
             Ok(opened) => opened,
-            Err(quit) => return Ok(quit.0),
+            Err(quit) => return Ok(recorder.end(quit.0)),
         };
         for (host, what) in opened.interrupted {
             let message = format!("interrupted earlier: {what}; going on from what is there");
@@ -165,12 +172,13 @@ impl Job<'_> {
         let observed = self.session.observed(answers)?;
         let mut plan = plan(&self.session.inventory, &self.session.desired, &observed, &self.scope);
         announce(recorder, &self.session.inventory, &observed, &plan);
-        let found = if plan.is_empty() {
+        let mut found = if plan.is_empty() {
             Vec::new()
         } else {
             let answers = preflight_all(&self.session.inventory, fleet, &plan).await;
             preflight::check(&self.session.inventory, &plan, &observed, &answers)
         };
+        found.extend(changed_secrets(&self.session.desired, &observed, fleet).await);
         hold_back(&mut plan, &found);
         plan.hits = running_work(&self.session, fleet, &plan, &observed).await;
         if let Some(saved) = &self.saved {
@@ -189,15 +197,16 @@ impl Job<'_> {
                 for what in moved {
                     line(std::io::stderr().lock(), &format!("error: {what}"));
                 }
-                return Ok(refuse("the saved plan is stale, nothing was changed; make a new plan"));
+                let why = "the saved plan is stale, nothing was changed; make a new plan";
+                return Ok(recorder.end(refuse(why)));
             }
         }
-        if plan.is_empty() {
+        if plan.is_empty() && found.is_empty() {
             if !self.args.output.json && plan.blocked.is_empty() && plan.unreachable.is_empty() {
                 line(std::io::stdout().lock(), &text::summary(&plan));
             }
         } else if let Some(code) = self.not_now(&plan, found, recorder) {
-            return Ok(code);
+            return Ok(recorder.end(code));
         }
         let stop = Arc::new(Stop::default());
         watch_signals(&stop, recorder);
@@ -227,15 +236,7 @@ impl Job<'_> {
         if self.args.prove && code == exit::OK {
             code = self.prove(fleet).await?;
         }
-        recorder.emit(Event::RunEnded {
-            changed: report.changes(),
-            failed: report.failures.len(),
-            skipped: report.skipped,
-            unreachable: report.unreachable.len(),
-            blocked: report.blocked.len(),
-            exit: code,
-            seconds: recorder.seconds(),
-        });
+        recorder.end(code);
         if !plan.is_empty() {
             record.outcome = Some(outcome(&report, code));
             leave(&record, &self.session, fleet).await;

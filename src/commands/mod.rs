@@ -13,6 +13,7 @@ pub mod logs;
 pub mod man;
 pub mod plan;
 pub mod render;
+mod rotation;
 pub mod saved;
 pub mod schema;
 pub mod session;

@@ -64,7 +64,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     if let Some((host, by)) = opened.locked.iter().next() {
         line(std::io::stderr().lock(), &format!("error: {host} is locked by another run: {by}"));
         opened.fleet.close().await;
-        return Ok(exit::LOCKED);
+        return Ok(recorder.end(exit::LOCKED));
     }
     let fleet = Arc::new(opened.fleet);
     let mut observed = session.observed(opened.answers)?;
@@ -94,15 +94,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let report = recorder.report();
     let code = report.exit();
-    recorder.emit(Event::RunEnded {
-        changed: report.changes(),
-        failed: report.failures.len(),
-        skipped: report.skipped,
-        unreachable: report.unreachable.len(),
-        blocked: report.blocked.len(),
-        exit: code,
-        seconds: recorder.seconds(),
-    });
+    recorder.end(code);
     if !args.output.json {
         let command = format!("provision smoke {}", args.source.inventory.display());
         let words = summary::text(&inventory, &report, &command, leader.as_ref());

@@ -255,6 +255,15 @@ pub struct Credentials {
     pub agent: Option<Credential>,
     /// What Spark authenticates with.
     pub framework: Option<Credential>,
+    /// What masters accept beside these, while agents and frameworks go over to them.
+    pub former: Vec<Credential>,
+}
+
+impl Credentials {
+    /// All that masters accept.
+    pub fn accepted(&self) -> impl Iterator<Item = &Credential> {
+        self.agent.iter().chain(&self.framework).chain(&self.former)
+    }
 }
 
 /// A principal and where its secret is found. The secret itself is never in here.

@@ -97,6 +97,7 @@ pub(super) struct RawMesos {
     pub(super) pools: Vec<(At<String>, RawPool)>,
     pub(super) agent_credential: Option<RawCredential>,
     pub(super) framework_credential: Option<RawCredential>,
+    pub(super) former_credentials: Vec<RawCredential>,
 }
 
 #[derive(Debug)]
@@ -258,7 +259,7 @@ pub(super) fn options(cx: &mut Cx, node: &Node, path: &str) -> Option<Texts> {
 fn mesos(cx: &mut Cx, node: &Node, path: &str) -> Option<RawMesos> {
     let mut o = Object::open(cx, node, path)?;
     let (masters, master_flags) = o.required(cx, "masters", masters).unwrap_or_default();
-    let (agent_credential, framework_credential) =
+    let (agent_credential, framework_credential, former_credentials) =
         o.optional(cx, "credentials", credentials).unwrap_or_default();
     let mesos = RawMesos {
         version: o.required(cx, "version", text),
@@ -269,6 +270,7 @@ fn mesos(cx: &mut Cx, node: &Node, path: &str) -> Option<RawMesos> {
         pools: o.required(cx, "agents", |cx, n, p| dictionary(cx, n, p, pool)).unwrap_or_default(),
         agent_credential,
         framework_credential,
+        former_credentials,
     };
     o.close(cx);
     Some(mesos)
@@ -398,14 +400,15 @@ fn batch(cx: &mut Cx, node: &Node, path: &str) -> Option<At<Batch>> {
     parsed("a count of at least 1 or a percentage such as 20%", read)(cx, node, path)
 }
 
-type Credentials = (Option<RawCredential>, Option<RawCredential>);
+type Credentials = (Option<RawCredential>, Option<RawCredential>, Vec<RawCredential>);
 
 fn credentials(cx: &mut Cx, node: &Node, path: &str) -> Option<Credentials> {
     let mut o = Object::open(cx, node, path)?;
     let agent = o.optional(cx, "agent", credential);
     let framework = o.optional(cx, "framework", credential);
+    let former = o.optional(cx, "former", |cx, n, p| list(cx, n, p, credential));
     o.close(cx);
-    Some((agent, framework))
+    Some((agent, framework, former.unwrap_or_default()))
 }
 
 fn credential(cx: &mut Cx, node: &Node, path: &str) -> Option<RawCredential> {

@@ -10,7 +10,9 @@ use tera::Context;
 use super::decode::{At, Cx, nearest};
 use super::pools;
 use super::problem::{Place, Problem};
-use super::raw::{Json, Raw, RawCredential, RawFetch, RawPackage, RawSsh, RawZooKeeper, Texts};
+use super::raw::{
+    Json, Raw, RawCredential, RawFetch, RawMesos, RawPackage, RawSsh, RawZooKeeper, Texts,
+};
 use super::raw_spark::{RawImage, RawSpark, RawWorkload};
 use super::render::{Templates, context};
 use super::{
@@ -402,7 +404,12 @@ fn mesos(
     mesos.credentials = Credentials {
         agent: credential(cx, "agent", written.agent_credential.as_ref(), files),
         framework: credential(cx, "framework", written.framework_credential.as_ref(), files),
+        former: (0..)
+            .zip(&written.former_credentials)
+            .filter_map(|(n, raw)| credential(cx, &format!("former.{n}"), Some(raw), files))
+            .collect(),
     };
+    one_secret_each(cx, written, &mesos.credentials);
     mesos
 }
 
@@ -430,6 +437,19 @@ fn credential(
         other => other,
     };
     Some(Credential { principal: principal.value.clone(), secret })
+}
+
+/// Masters read one secret for each principal.
+fn one_secret_each(cx: &mut Cx, written: &RawMesos, credentials: &Credentials) {
+    let raw = written.agent_credential.iter().chain(&written.framework_credential);
+    for principal in raw.chain(&written.former_credentials).filter_map(|c| c.principal.as_ref()) {
+        let mut all = credentials.accepted().filter(|one| one.principal == principal.value);
+        let first = all.next().map(|one| &one.secret);
+        if all.any(|one| Some(&one.secret) != first) {
+            let message = format!("the principal `{}` is given two secrets", principal.value);
+            cx.error(&principal.place, "two-secrets", &message);
+        }
+    }
 }
 
 /// A download with its digest, or a local file with the digest it has and, when stated, must have.

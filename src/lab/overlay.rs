@@ -58,11 +58,9 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
         }
     }
     notes.push("agents run with launcher=posix and systemd_enable_support=false".to_owned());
-    for credential in
-        [&mut inventory.mesos.credentials.agent, &mut inventory.mesos.credentials.framework]
-            .into_iter()
-            .flatten()
-    {
+    let credentials = &mut inventory.mesos.credentials;
+    let written = credentials.agent.iter_mut().chain(&mut credentials.framework);
+    for credential in written.chain(&mut credentials.former) {
         credential.secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
     }
     if let Some(SparkImage::Build { base, .. }) = inventory.spark.as_mut().map(|s| &mut s.image) {

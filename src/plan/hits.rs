@@ -10,7 +10,7 @@ use super::Plan;
 use crate::health::Listed;
 use crate::inventory::HostName;
 use crate::mesos::change::Change;
-use crate::mesos::versions::Version;
+use crate::resource::drain::GRACE_SECS;
 use crate::tasks::{Desired, Task, World, agents};
 
 /// What happens to an agent that serves now, and to what runs on it.
@@ -18,6 +18,8 @@ use crate::tasks::{Desired, Task, World, agents};
 pub struct Hit {
     /// What happens.
     pub way: Way,
+    /// Whether it can be emptied before.
+    pub first: First,
     /// What runs there now and will end; `None` when the leading master did not say.
     pub ends: Option<Vec<Job>>,
 }
@@ -30,20 +32,18 @@ pub enum Way {
     NewId {
         /// What changes.
         reason: String,
-        /// Whether its tasks are asked to end first.
-        first: First,
     },
     /// It restarts and recovers; only frameworks that checkpoint keep their tasks.
     InPlace,
-    /// Its Docker engine restarts.
+    /// Its Docker engine restarts, whatever else does.
     Engine,
 }
 
-/// What comes before an agent gets a new id.
+/// What can come before an agent loses its tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum First {
-    /// The master drains it. Source: Mesos 1.9.0, `DRAIN_AGENT`.
+    /// The master drains it.
     Drained,
     /// Nothing: this Mesos cannot drain.
     Nothing,
@@ -60,13 +60,9 @@ pub struct Job {
     pub tasks: usize,
 }
 
-/// Tasks get so long to end by themselves when their agent is drained. A Spark executor uses all of it
-/// (recorded: `masters/12-drain`), so a longer one only delays the roll.
-pub const DRAIN_GRACE_SECS: u64 = 60;
-
 /// Hosts on which a plan restarts an agent, or the engine that its tasks run in.
-pub fn restarts(plan: &Plan, desired: &Desired) -> BTreeMap<HostName, Task> {
-    let mut restarts = BTreeMap::new();
+pub fn restarts(plan: &Plan, desired: &Desired) -> BTreeMap<HostName, BTreeSet<Task>> {
+    let mut restarts: BTreeMap<HostName, BTreeSet<Task>> = BTreeMap::new();
     for (host, action) in plan.actions() {
         if !matches!(action.task, Task::Agents | Task::Docker) {
             continue;
@@ -76,9 +72,7 @@ pub fn restarts(plan: &Plan, desired: &Desired) -> BTreeMap<HostName, Task> {
             .and_then(|wish| wish.resource.as_service())
             .filter(|service| service.disturbs(&action.gaps));
         if service.is_some() {
-            // What happens to the agent itself says more.
-            let task = restarts.entry(host.clone()).or_insert(action.task);
-            *task = (*task).max(action.task);
+            restarts.entry(host.clone()).or_default().insert(action.task);
         }
     }
     restarts
@@ -88,36 +82,37 @@ pub fn restarts(plan: &Plan, desired: &Desired) -> BTreeMap<HostName, Task> {
 /// `/frameworks`.
 pub fn hits(
     world: &World<'_>,
-    restarts: &BTreeMap<HostName, Task>,
+    restarts: &BTreeMap<HostName, BTreeSet<Task>>,
     listed: &BTreeMap<String, Listed>,
     frameworks: Option<&Json>,
 ) -> BTreeMap<HostName, Hit> {
+    let first = if world.inventory.mesos.version.at_least(&agents::DRAINS_SINCE) {
+        First::Drained
+    } else {
+        First::Nothing
+    };
     restarts
         .iter()
-        .filter_map(|(host, task)| {
+        .filter_map(|(host, tasks)| {
             let machine = world.inventory.hosts.get(host)?;
-            // An agent that is not registered runs nothing that anybody waits for.
-            let now = listed.get(&machine.address.to_string()).filter(|agent| agent.active)?;
-            let change = world.inventory.agent(host).and_then(|agent| agents::change(world, machine, agent));
-            let way = match (task, change) {
-                (Task::Agents, Some(Change::NewAgentId { reason })) => {
-                    Way::NewId { reason, first: first(&world.inventory.mesos.version) }
-                }
-                (Task::Agents, Some(Change::Additive)) => Way::NewId {
+            // An agent that is not registered runs nothing that anybody waits for. One that is being
+            // drained is listed as not active, and may still run what it ran.
+            let now = listed
+                .get(&machine.address.to_string())
+                .filter(|agent| agent.active || agent.deactivated)?;
+            let agent = world.inventory.agent(host).filter(|_| tasks.contains(&Task::Agents));
+            let way = match agent.and_then(|agent| agents::change(world, machine, agent)) {
+                Some(Change::NewAgentId { reason }) => Way::NewId { reason },
+                Some(Change::Additive) => Way::NewId {
                     reason: "what it offers grows, and its flag reconfiguration_policy is not `additive`".to_owned(),
-                    first: first(&world.inventory.mesos.version),
                 },
-                (Task::Agents, _) => Way::InPlace,
-                _ => Way::Engine,
+                _ if tasks.contains(&Task::Docker) => Way::Engine,
+                _ => Way::InPlace,
             };
             let ends = frameworks.map(|all| ends(all, &now.info.id, &way));
-            Some((host.clone(), Hit { way, ends }))
+            Some((host.clone(), Hit { way, first, ends }))
         })
         .collect()
-}
-
-fn first(version: &Version) -> First {
-    if version.at_least(&[1, 9]) { First::Drained } else { First::Nothing }
 }
 
 fn ends(frameworks: &Json, agent: &str, way: &Way) -> Vec<Job> {
@@ -142,9 +137,12 @@ fn ends(frameworks: &Json, agent: &str, way: &Way) -> Vec<Job> {
 }
 
 impl Hit {
-    /// Whether the agent is drained before it is restarted.
-    pub fn drains(&self) -> bool {
-        matches!(self.way, Way::NewId { first: First::Drained, .. })
+    /// Whether the agent is drained before a task restarts its part: where what runs there would not
+    /// survive that, or where nobody could say.
+    pub fn drains(&self, task: Task) -> bool {
+        let ends = self.ends.as_ref().is_none_or(|jobs| !jobs.is_empty());
+        let anew = matches!(self.way, Way::NewId { .. }) && task == Task::Agents;
+        self.first == First::Drained && (ends || anew)
     }
 }
 
@@ -157,16 +155,26 @@ pub fn frameworks(hits: &BTreeMap<HostName, Hit>) -> BTreeSet<&str> {
 impl fmt::Display for Hit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.way {
-            Way::NewId { reason, first: First::Drained } => write!(
-                f,
-                "the agent gets a new id ({reason}); it is drained first, for at most {DRAIN_GRACE_SECS} s"
-            )?,
-            Way::NewId { reason, first: First::Nothing } => write!(
-                f,
-                "the agent gets a new id ({reason}); this Mesos cannot drain it first (1.9 can)"
-            )?,
+            Way::NewId { reason } => write!(f, "the agent gets a new id ({reason})")?,
             Way::InPlace => f.write_str("the agent restarts in place")?,
             Way::Engine => f.write_str("the Docker engine under the agent restarts")?,
+        }
+        let anew = matches!(self.way, Way::NewId { .. });
+        let ends = self.ends.as_ref().is_none_or(|jobs| !jobs.is_empty());
+        match self.first {
+            First::Drained if anew => {
+                write!(f, "; it is drained first, for at most {GRACE_SECS} s")?;
+            }
+            First::Drained if ends => {
+                write!(
+                    f,
+                    "; it is drained first, for at most {GRACE_SECS} s, and given back after"
+                )?;
+            }
+            First::Nothing if anew || ends => {
+                f.write_str("; this Mesos cannot drain it first (1.9 can)")?;
+            }
+            _ => {}
         }
         match &self.ends {
             None => f.write_str("; what runs there could not be asked"),
@@ -218,14 +226,32 @@ mod tests {
 
     #[test]
     fn a_hit_says_what_ends() {
-        let way = Way::NewId { reason: "rack changes".to_owned(), first: First::Drained };
-        let hit = Hit { ends: Some(ends(&recorded(), AGENT, &way)), way };
+        let way = Way::NewId { reason: "rack changes".to_owned() };
+        let first = First::Drained;
+        let hit = Hit { ends: Some(ends(&recorded(), AGENT, &way)), way, first };
         assert_eq!(
             hit.to_string(),
             "the agent gets a new id (rack changes); it is drained first, for at most 60 s; \
              ends 1 task of PythonPi (7c842204-3f73-4d59-a32a-eb195f81aaed-0000)"
         );
-        let unknown = Hit { way: Way::InPlace, ends: None };
+        let unknown = Hit { way: Way::InPlace, first, ends: None };
         assert!(unknown.to_string().ends_with("could not be asked"));
+    }
+
+    #[test]
+    fn an_agent_is_drained_where_its_tasks_would_not_survive() {
+        let hit = |way, ends| Hit { way, first: First::Drained, ends };
+        let job = || Job { framework: "f".to_owned(), id: "i".to_owned(), tasks: 1 };
+        let anew = || Way::NewId { reason: "rack changes".to_owned() };
+        let (agents, docker) = (Task::Agents, Task::Docker);
+        assert!(!hit(Way::InPlace, Some(vec![])).drains(agents));
+        assert!(hit(Way::InPlace, Some(vec![job()])).drains(agents));
+        assert!(hit(Way::InPlace, None).drains(agents));
+        assert!(!hit(Way::Engine, Some(vec![])).drains(docker));
+        assert!(hit(Way::Engine, Some(vec![job()])).drains(docker));
+        assert!(hit(anew(), Some(vec![])).drains(agents));
+        assert!(!hit(anew(), Some(vec![])).drains(docker));
+        let old = Hit { first: First::Nothing, ..hit(anew(), None) };
+        assert!(!old.drains(agents) && old.to_string().contains("cannot drain it first"));
     }
 }

@@ -263,11 +263,16 @@ impl Saved {
         let mut gaps: Vec<String> = Vec::new();
         for action in actions.filter(|action| action.resource == resource) {
             gaps.extend(action.later.clone());
-            gaps.extend(
-                action.gaps.iter().map(|gap| {
-                    format!("{} {}", gap.fact, gap.seen.as_deref().unwrap_or("missing"))
-                }),
-            );
+            if action.gaps.iter().all(|gap| gap.seen.is_none()) && !action.gaps.is_empty() {
+                gaps.push("missing".to_owned());
+                continue;
+            }
+            gaps.extend(action.gaps.iter().map(|gap| match (gap.fact.as_str(), &gap.seen) {
+                // Digests say nothing to people.
+                ("sha256", Some(_)) => "other content".to_owned(),
+                ("inputs", Some(_)) => "started with other inputs".to_owned(),
+                (fact, seen) => format!("{fact} {}", seen.as_deref().unwrap_or("missing")),
+            }));
         }
         if gaps.is_empty() { "as wanted".to_owned() } else { gaps.join(", ") }
     }

@@ -127,6 +127,7 @@ fn one(resource: &ResourceId, gap: &Gap) -> String {
         ("image", "archive") => "loaded from another archive".to_owned(),
         ("unpacked", "archive") => "unpacked from another archive".to_owned(),
         ("proof", _) => "something it proved has changed".to_owned(),
+        ("drain", _) => "left by a run that was cut short, to be ended".to_owned(),
         ("service", "enabled") if gap.seen.is_none() => String::new(),
         ("service", "active" | "enabled") => {
             format!("{} → {}", if gap.seen.is_some() { seen } else { "missing" }, gap.want)

@@ -472,6 +472,16 @@ fn rebooted(when: &str, name: &str) -> String {
 }
 
 impl Fleet<Changer> {
+    /// What a script prints that only looks, and needs secrets to compare.
+    ///
+    /// # Errors
+    /// One sentence when the host gave no answer.
+    pub async fn compare(&self, host: &HostName, fix: &Fix) -> Result<String, String> {
+        let script = format!("( {}\n)", fix.script(|secret| self.secrets.reveal(secret)));
+        let reply = self.answer(host, &script, PROBE_LIMIT).await?;
+        Ok(String::from_utf8_lossy(&reply.stdout).into_owned())
+    }
+
     async fn send(
         &self,
         seat: &mut Seat<Changer>,

@@ -92,11 +92,7 @@ impl File {
             Content::Secret { template, secrets, .. } => {
                 // The digest of a secret must not be computed here, where it could be logged.
                 let _ = writeln!(script, "umask 077");
-                // Quoted whatever is in it: a slot leaves the quotes and enters them again.
-                let mut words = format!("'{}'", template.replace('\'', "'\\''"));
-                for index in 0..secrets.len() {
-                    words = words.replace(&slot(index), &format!("'{}'", slot(index)));
-                }
+                let words = words(template, secrets.len());
                 let _ = writeln!(script, "t=$(mktemp \"$(dirname {path})/.provision.XXXXXX\")");
                 let _ = writeln!(script, "trap 'rm -f \"$t\"' EXIT");
                 let _ = writeln!(script, "printf '%s' {words} > \"$t\"");
@@ -110,11 +106,30 @@ impl File {
         vec![Step::Run(fix)]
     }
 
+    /// Prints its path unless it holds the secrets as they were looked up now; `None` for other files.
+    pub fn holds(&self) -> Option<Fix> {
+        let Content::Secret { template, secrets, .. } = &self.content else { return None };
+        let words = words(template, secrets.len());
+        let path = quote(&self.path);
+        let script = format!("printf '%s' {words} | cmp -s - {path} || say {path}");
+        Some(Fix::with_secrets(script, secrets.clone()))
+    }
+
     fn finish(&self, script: &mut String) {
         if let Some(after) = self.after {
             let _ = writeln!(script, "{after}");
         }
     }
+}
+
+/// A template with slots as one word for a shell, whatever is in it: a slot leaves the quotes and enters
+/// them again.
+fn words(template: &str, slots: usize) -> String {
+    let mut words = format!("'{}'", template.replace('\'', "'\\''"));
+    for index in 0..slots {
+        words = words.replace(&slot(index), &format!("'{}'", slot(index)));
+    }
+    words
 }
 
 /// One `stat` for every path, one `sha256sum` for every file; small texts are read by the shell itself,

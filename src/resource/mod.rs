@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::script::{Probe, Sections, Step};
 
 pub mod directory;
+pub mod drain;
 pub mod fetched;
 pub mod file;
 pub mod image;
@@ -44,6 +45,8 @@ pub enum Resource {
     Image(image::Image),
     /// A systemd unit.
     Service(service::Service),
+    /// A drain of ours that was left.
+    Drain(drain::Drain),
     /// Weights of Mesos roles in the leader's registry.
     Weights(weights::Weights),
     /// Something proven once and stamped.
@@ -119,6 +122,7 @@ pub fn read(resource: &Resource, sections: &Sections) -> Look {
         Resource::Unpacked(it) => unpacked::read(it, sections),
         Resource::Image(it) => image::read(it, sections),
         Resource::Service(it) => service::read(it, sections),
+        Resource::Drain(_) => drain::read(sections),
         Resource::Weights(it) => weights::read(it, sections),
         Resource::Proof(it) => proof::read(it, sections),
     }
@@ -136,6 +140,7 @@ impl Resource {
             Resource::Unpacked(it) => ("unpacked", it.directory.clone()),
             Resource::Image(it) => ("image", it.name.clone()),
             Resource::Service(it) => ("service", it.unit.clone()),
+            Resource::Drain(_) => ("drain", "mesos-slave".to_owned()),
             Resource::Weights(_) => ("weights", "roles".to_owned()),
             Resource::Proof(it) => ("proof", it.name.clone()),
         };
@@ -153,6 +158,7 @@ impl Resource {
             Resource::Unpacked(it) => it.want(),
             Resource::Image(it) => it.want(),
             Resource::Service(it) => it.want(),
+            Resource::Drain(it) => it.want(),
             Resource::Weights(it) => it.want(),
             Resource::Proof(it) => it.want(),
         }
@@ -169,6 +175,7 @@ impl Resource {
             Resource::Unpacked(it) => it.fix(),
             Resource::Image(it) => it.fix(),
             Resource::Service(it) => it.fix(gaps),
+            Resource::Drain(it) => it.fix(),
             Resource::Weights(it) => it.fix(),
             Resource::Proof(it) => it.fix(),
         }
@@ -224,6 +231,7 @@ impl Resource {
             Resource::Unpacked(it) => vec![&it.marker],
             Resource::Service(it) => vec![&it.stamp],
             Resource::Proof(it) => vec![&it.stamp],
+            Resource::Drain(_) => vec![drain::NOTE],
             _ => Vec::new(),
         }
     }

@@ -162,6 +162,11 @@ impl Service {
     pub fn disturbs(&self, gaps: &[Gap]) -> bool {
         self.state != State::Masked && gaps.iter().any(|gap| gap.fact != "enabled")
     }
+
+    /// Whether closing these gaps ends a process that runs now.
+    pub fn interrupts(&self, gaps: &[Gap]) -> bool {
+        self.disturbs(gaps) && !gaps.iter().any(|gap| gap.fact == "active")
+    }
 }
 
 /// One `systemctl show` for every unit of a host.

@@ -8,6 +8,7 @@ use super::{Card, Rollout, Wish, Wishes, World, masters, mesos};
 use crate::health::{AGENT_PORT, Check};
 use crate::inventory::{Agent, Host, Inventory};
 use crate::mesos::change::{Change, Wanted, classify};
+use crate::resource::drain::{self, Drain};
 use crate::resource::file::File;
 use crate::resource::service::STAMPS;
 use crate::resource::{Resource, digest_of};
@@ -24,6 +25,9 @@ pub(super) const CARD: Card = Card {
 
 const DIRECTORY: &str = "/etc/mesos-slave";
 
+/// Source: Mesos 1.9.0, `DRAIN_AGENT` and `REACTIVATE_AGENT`.
+pub(crate) const DRAINS_SINCE: [u32; 2] = [1, 9];
+
 /// Digest of what the agent was last started to announce.
 const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
 
@@ -39,7 +43,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let drop_in = world.templates.render("mesos/mesos-slave.service.d", &json!({}))?;
     let credential = inventory.mesos.credentials.agent.as_ref().map(|credential| {
         mesos::credential_file(
-            &format!("agent-{}.json", credential.principal),
+            &mesos::agent_credential(&credential.principal),
             json!({"principal": credential.principal, "secret": slot(0)}).to_string(),
             vec![credential.secret.clone()],
             credential.principal.clone(),
@@ -74,6 +78,10 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             }
         }
         list.extend(daemon);
+        if inventory.mesos.version.at_least(&DRAINS_SINCE) {
+            let drain = Drain { masters: mesos::master_urls(inventory) };
+            list.push(Wish::roll(Resource::Drain(drain)));
+        }
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
@@ -103,7 +111,9 @@ fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
     let (attributes, resources) = (agent.attributes.to_string(), agent.resources.to_string());
     let wanted = digest_of([machine.hostname.as_str(), domain, &attributes, &resources]);
     let work_dir = agent.flags.get("work_dir").map_or("/var/lib/mesos", String::as_str);
-    let forget = format!("rm -f {}", quote(&format!("{work_dir}/meta/slaves/latest")));
+    // With the id goes what was drained under it.
+    let forget =
+        format!("rm -f {} {}", quote(&format!("{work_dir}/meta/slaves/latest")), drain::NOTE);
     let decide = match change(world, machine, agent) {
         Some(Change::RestartInPlace) => ":".to_owned(),
         Some(Change::Additive | Change::NewAgentId { .. }) => forget,

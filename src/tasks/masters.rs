@@ -122,24 +122,23 @@ fn role_flags(inventory: &Inventory) -> BTreeMap<String, String> {
 
 /// Principals and secrets that the masters accept.
 fn credentials(inventory: &Inventory) -> Option<File> {
-    let all = [&inventory.mesos.credentials.agent, &inventory.mesos.credentials.framework];
-    let mut known: Vec<&Credential> = all.into_iter().flatten().collect();
-    known.dedup_by(|a, b| a.principal == b.principal);
+    let accepted = inventory.mesos.credentials.accepted();
+    let known: BTreeMap<&str, &Credential> =
+        accepted.map(|credential| (credential.principal.as_str(), credential)).collect();
     if known.is_empty() {
         return None;
     }
     let list: Vec<_> = known
-        .iter()
+        .keys()
         .enumerate()
-        .map(
-            |(index, credential)| json!({"principal": credential.principal, "secret": slot(index)}),
-        )
+        .map(|(index, principal)| json!({"principal": principal, "secret": slot(index)}))
         .collect();
-    let names: Vec<&str> = known.iter().map(|c| c.principal.as_str()).collect();
+    // No principal has a comma in it: other principals, another name.
+    let names = known.keys().copied().collect::<Vec<_>>().join(",");
     Some(mesos::credential_file(
-        &format!("master-{}.json", names.join("-")),
+        &format!("master-{names}.json"),
         json!({"credentials": list}).to_string(),
-        known.iter().map(|c| c.secret.clone()).collect(),
-        names.join(","),
+        known.values().map(|credential| credential.secret.clone()).collect(),
+        names,
     ))
 }

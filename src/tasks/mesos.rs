@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wish;
+use crate::health::MASTER_PORT;
 use crate::inventory::{HostName, Inventory, MesosPackage};
 use crate::resource::directory::Directory;
 use crate::resource::file::{Content, File};
@@ -113,11 +114,29 @@ pub(super) fn credential_file(
     }
 }
 
+/// Name of an agent's file of credentials.
+pub(super) fn agent_credential(principal: &str) -> String {
+    format!("agent-{principal}.json")
+}
+
+/// Content of the flag file that lets an agent authenticate as a principal.
+pub fn agent_credential_flag(principal: &str) -> String {
+    format!("file://{SECRETS}/{}\n", agent_credential(principal))
+}
+
 /// The directory of credentials.
 pub(super) fn secrets_directory() -> Directory {
     let mut directory = Directory::new(SECRETS);
     directory.mode = "700";
     directory
+}
+
+/// `http://address:port` of every master.
+pub(super) fn master_urls(inventory: &Inventory) -> Vec<String> {
+    let hosts = inventory.mesos.masters.iter().filter_map(|host| inventory.hosts.get(host));
+    hosts
+        .map(|host| format!("http://{}", std::net::SocketAddr::new(host.address, MASTER_PORT)))
+        .collect()
 }
 
 /// `/etc/mesos/zk`, which both daemons' defaults read.

@@ -52,6 +52,21 @@ impl Recorder {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
+    /// The command is over: the last event, and the exit code.
+    pub fn end(&self, exit: u8) -> u8 {
+        let report = self.report();
+        self.emit(Event::RunEnded {
+            changed: report.changes(),
+            failed: report.failures.len(),
+            skipped: report.skipped,
+            unreachable: report.unreachable.len(),
+            blocked: report.blocked.len(),
+            exit,
+            seconds: self.seconds(),
+        });
+        exit
+    }
+
     /// How long the run has taken.
     pub fn seconds(&self) -> f64 {
         self.began.elapsed().as_secs_f64()

@@ -301,10 +301,11 @@ fn row(
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
         .tick_chars(ticks);
-    let bar = ProgressBar::new_spinner().with_style(style).with_elapsed(elapsed);
-    if let Some(host) = host {
-        bar.set_prefix(format!("{host:<10}"));
-    }
+    // Nothing is set on it that draws before it is one of the screen's: a bar alone draws to a terminal of
+    // its own, and what it leaves there nobody clears (seen on a terminal of 80 columns).
+    let prefix = host.map_or_else(String::new, |host| format!("{host:<10}"));
+    let bar =
+        ProgressBar::new_spinner().with_style(style).with_elapsed(elapsed).with_prefix(prefix);
     match host {
         Some(_) => screen.add(bar),
         // What is added later stands below it.

@@ -55,12 +55,22 @@ impl Fake {
             None => {}
         }
         let mut world = lock(&self.world);
+        let drained = match name.strip_suffix(" mesos-slave") {
+            Some("drain") => Some(true),
+            Some("reactivate") => Some(false),
+            _ => None,
+        };
         let done = match (name.strip_prefix("stamp "), name.split_once('/')) {
             (Some(unit), _) => {
                 let wishes =
                     self.desired.of(host).filter_map(|(_, wish)| wish.resource.as_service());
                 let service = wishes.into_iter().find(|service| service.unit == unit);
                 world.stamp(host, service.expect("a service"));
+                Ok(())
+            }
+            _ if drained.is_some() => {
+                let machine = world.machines.get_mut(host).expect("a machine");
+                machine.drain(drained == Some(true), 0);
                 Ok(())
             }
             (None, Some((task, resource))) => self.act(&mut world, host, task, resource),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use provision::mesos::values::{Attributes, Resources};
+use provision::resource::drain::NOTE;
 use provision::resource::file::{Content, File};
 use provision::resource::service::{Service, State};
 use provision::resource::sha256;
@@ -65,6 +66,8 @@ pub(crate) struct Announced {
     pub(crate) id: u32,
     pub(crate) attributes: Attributes,
     pub(crate) resources: Resources,
+    /// Drained: it gets no offers, and its tasks have ended.
+    pub(crate) drained: bool,
 }
 
 impl Machine {
@@ -179,8 +182,21 @@ impl Machine {
             self.units.entry("mesos-slave".to_owned()).or_default().crashing = true;
             return;
         }
-        let id = self.agent.as_ref().map_or(0, |old| old.id + u32::from(!recovers));
-        self.agent = Some(Announced { id, attributes, resources });
+        let id = self.agent.as_ref().map_or(0, |old| old.id + u32::from(anew));
+        let drained = !anew && self.agent.as_ref().is_some_and(|old| old.drained);
+        if anew {
+            self.entries.remove(NOTE);
+        }
+        self.agent = Some(Announced { id, attributes, resources, drained });
+    }
+
+    /// The master drains the agent, or gives it back.
+    pub(crate) fn drain(&mut self, drained: bool, now: u64) {
+        match drained {
+            true => self.note(NOTE, "id\n".to_owned(), now),
+            false => drop(self.entries.remove(NOTE)),
+        }
+        self.agent.as_mut().expect("an agent").drained = drained;
     }
 
     pub(super) fn believes(&self, note: &str) -> bool {

@@ -79,6 +79,25 @@ docker)
     esac ;;
   esac ;;
 curl)
+  # A drain goes on the first time it is looked at, and is over the second time.
+  case $last in
+  http://leader*/slaves\?slave_id=id-S1)
+    now=$(cat "$state/drain" 2>/dev/null || :)
+    printf '{"slaves":[{"id":"id-S1","drain_info":{"state":"%s"}}]}\n200' "$now"
+    [ "$now" != DRAINING ] || echo DRAINED > "$state/drain"
+    exit 0 ;;
+  http://leader*/api/v1)
+    case $* in
+    *DRAIN_AGENT*'"agent_id":{"value":"id-S1"},"max_grace_period":{"seconds":60}'*)
+      echo DRAINING > "$state/drain" ;;
+    *'"reactivate_agent":{"agent_id":{"value":"id-S1"}}'*)
+      [ "$(cat "$state/drain")" != DRAINING ] || { printf 'too early\n400'; exit 0; }
+      rm "$state/drain" ;;
+    *) printf 'Unknown agent\n400'; exit 0 ;;
+    esac
+    printf '\n200'; exit 0 ;;
+  http://*/slaves\?* | http://*/api/v1) printf '\n307'; exit 0 ;;
+  esac
   put= code= body=
   for word; do
     [ "${before:-}" != -d ] || body=$word

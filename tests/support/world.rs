@@ -226,6 +226,7 @@ impl World {
                 }
                 self.weights.extend(weights.roles.clone());
             }
+            Resource::Drain(_) => machine.drain(false, now),
             Resource::Proof(proof) => {
                 machine.note(&proof.stamp, format!("{}\n", proof.digest), now);
             }
@@ -438,7 +439,7 @@ impl World {
                 .iter()
                 .map(|(name, value)| (name.clone(), number(value)))
                 .collect();
-            list.push(json!({
+            let mut listed = json!({
                 "id": format!("7c842204-3f73-4d59-a32a-eb195f81aaed-S{}", agent.id),
                 "hostname": here.hostname,
                 "port": 5051,
@@ -446,10 +447,14 @@ impl World {
                 "pid": format!("slave(1)@{}:5051", here.address),
                 "reserved_resources": by_role,
                 "unreserved_resources": unreserved,
-                "active": true,
-                "deactivated": false,
+                "active": !agent.drained,
+                "deactivated": agent.drained,
                 "version": "1.11.0",
-            }));
+            });
+            if agent.drained {
+                listed["drain_info"] = json!({"state": "DRAINED"});
+            }
+            list.push(listed);
         }
         json!({"slaves": list, "recovered_slaves": []}).to_string()
     }

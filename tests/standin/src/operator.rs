@@ -89,7 +89,7 @@ fn answer(master: &Master, request: &Request) -> Response {
     let get = request.method == "GET" || request.method == "HEAD";
     match (path, get) {
         ("state", true) => Response::json(&views::state(master, &state)),
-        ("slaves", true) => Response::json(&views::slaves(&state)),
+        ("slaves", true) => Response::json(&views::slaves(&state, request.query.as_deref())),
         ("state-summary", true) => Response::json(&views::summary(master, &state)),
         ("frameworks", true) => Response::json(&views::frameworks()),
         ("roles", true) => Response::json(&views::roles(&state)),
@@ -263,6 +263,10 @@ fn reactivate(master: &Master, state: &mut State, call: &Json) -> Response {
     match known_agent(state, call) {
         Ok(id) if !state.registry.deactivated.contains(&id) => {
             Response::bad_request("Agent is not deactivated")
+        }
+        // As from MESOS-10096 on.
+        Ok(id) if state.registry.draining.get(&id).is_some_and(|it| it.state() == "DRAINING") => {
+            Response::bad_request("Agent is still in the DRAINING state")
         }
         Ok(id) => stored(master.change(state, |registry| {
             registry.deactivated.remove(&id);

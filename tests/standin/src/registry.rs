@@ -2,6 +2,7 @@
 //! replicated log; the stand-in in one ZooKeeper node, so that it survives a failover just as well.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -23,7 +24,8 @@ pub(crate) struct Registry {
     pub(crate) down: Vec<Machine>,
 }
 
-/// How an agent is being drained. Nothing ever runs here, so a drain is over at once.
+/// How an agent is being drained. Nothing ever runs here, so a drain is over at once, but for as long as
+/// a test says that tasks use their grace period: by [`BUSY`] on the leading master.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Drain {
     pub(crate) config: Json,
@@ -37,6 +39,15 @@ pub(crate) struct Machine {
     pub(crate) hostname: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) ip: String,
+}
+
+/// While it is there every drain goes on.
+const BUSY: &str = "/run/mesos-standin.busy";
+
+impl Drain {
+    pub(crate) fn state(&self) -> &'static str {
+        if Path::new(BUSY).exists() { "DRAINING" } else { "DRAINED" }
+    }
 }
 
 impl Registry {

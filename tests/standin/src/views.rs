@@ -58,8 +58,8 @@ pub(crate) fn state(master: &Master, state: &State) -> Json {
     view
 }
 
-/// `/slaves`.
-pub(crate) fn slaves(state: &State) -> Json {
+/// `/slaves`, or the one agent that a query names.
+pub(crate) fn slaves(state: &State, query: Option<&str>) -> Json {
     let full = |state: &State, id: &str, of: &Agent| {
         let mut view = agent(state, id, of);
         let ResourceViews { reserved_full, unreserved_full, .. } = of.info.resource_views();
@@ -69,7 +69,12 @@ pub(crate) fn slaves(state: &State) -> Json {
         view["offered_resources_full"] = json!([]);
         view
     };
-    json!({ "slaves": each_agent(state, full), "recovered_slaves": recovered(state) })
+    let mut slaves = each_agent(state, full);
+    let one = query.and_then(|query| query.strip_prefix("slave_id="));
+    if let (Some(id), Some(list)) = (one, slaves.as_array_mut()) {
+        list.retain(|view| view["id"] == id);
+    }
+    json!({ "slaves": slaves, "recovered_slaves": recovered(state) })
 }
 
 /// `/state-summary`.
@@ -150,7 +155,7 @@ pub(crate) fn agents_v1(state: &State) -> Json {
         view["capabilities"] =
             AGENT_CAPABILITIES.iter().map(|name| json!({ "type": name })).collect();
         if let Some(drain) = state.registry.draining.get(id) {
-            view["drain_info"] = json!({ "state": "DRAINED", "config": drain.config });
+            view["drain_info"] = json!({ "state": drain.state(), "config": drain.config });
             // Whole seconds, as recorded.
             view["estimated_drain_start_time"] = nanoseconds(drain.started.trunc());
         }
@@ -253,7 +258,7 @@ fn agent(state: &State, id: &str, agent: &Agent) -> Json {
     view["version"] = agent.version.as_str().into();
     view["capabilities"] = json!(AGENT_CAPABILITIES);
     if let Some(drain) = state.registry.draining.get(id) {
-        view["drain_info"] = json!({ "state": "DRAINED", "config": drain.config });
+        view["drain_info"] = json!({ "state": drain.state(), "config": drain.config });
         view["estimated_drain_start_time_seconds"] = drain.started.into();
     }
     view
