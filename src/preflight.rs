@@ -451,10 +451,11 @@ fn same_machine(answers: &BTreeMap<HostName, Sections>) -> Vec<Problem> {
 /// Removal is never inferred, so they are left alone; but they are known of.
 pub fn strangers(inventory: &Inventory, observed: &Observed) -> Vec<Problem> {
     let listed = health::leaders_agents(inventory, &observed.replies()).unwrap_or_default();
-    let known = |at: &str| inventory.hosts.values().any(|host| host.address.to_string() == at);
+    let known: BTreeSet<String> =
+        inventory.hosts.values().map(|host| host.address.to_string()).collect();
     listed
         .iter()
-        .filter(|(at, agent)| agent.active && !known(at))
+        .filter(|(at, agent)| agent.active && !known.contains(*at))
         .map(|(at, agent)| Problem {
             severity: Severity::Warning,
             ..error(
