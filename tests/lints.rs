@@ -123,6 +123,153 @@ fn the_tutorials_own_values_are_found_out() {
     }
 }
 
+/// A small cluster that no lint speaks of; a case overrides what it is about.
+const SOUND: &str = "version: 1\ncluster: c\nhosts: { \"m[1:9]\": { address: \"10.0.0.[1:9]\" }, \"a[1:4]\": { address: \"10.0.1.[1:4]\" } }\n\
+    zookeeper: { servers: { m1: 1, m2: 2, m3: 3 } }\n\
+    mesos:\n  version: 1.11.0\n  package: { preinstalled: true }\n  masters: { hosts: [\"m[1:3]\"] }\n\
+    \x20 agents: { p: { hosts: [\"a[1:4]\"], resources: { cpus: 4, mem: 8GB, disk: 50GB, ports: \"[31000-32000]\" } } }\n\
+    spark:\n  version: 3.5.1\n  archive: { url: \"https://files.example/s.tgz\", sha256: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a }\n\
+    \x20 clients: { hosts: [m1] }\n  defaults: { spark.cores.max: 4 }\nallow: { unused-host: \"for some cases only\" }\n";
+
+/// Each rule on both sides of its edge: what overrides, which lint, whether it speaks.
+#[test]
+fn lints_begin_where_their_rule_does() {
+    const POOL: &str = "mesos.agents.p";
+    let flag = |name: &str, value: &str| format!("{POOL}.flags.{name}={value}");
+    let default = |name: &str, value: &str| format!("spark.defaults.{name}={value}");
+    let set = |path: &str, value: &str| format!("{path}={value}");
+    let servers = |list: &str| set("zookeeper", &format!("{{servers: {{{list}}}}}"));
+    let masters = |list: &str| set("mesos.masters.hosts", &format!("[\"{list}\"]"));
+    let os = |name: &str| set("mesos.agents.p.attributes.os", name);
+    let cases: Vec<(Vec<String>, &str, bool)> = vec![
+        (vec![flag("executor_registration_timeout", "59secs")], "short-registration-timeout", true),
+        (
+            vec![flag("executor_registration_timeout", "60secs")],
+            "short-registration-timeout",
+            false,
+        ),
+        (vec![flag("switch_user", "0")], "switch-user-off", true),
+        (vec![flag("switch_user", "1")], "switch-user-off", false),
+        // Half of the heap on top: 6 GiB become 9.
+        (
+            vec![
+                default("spark.executor.memory", "6g"),
+                default("spark.executor.memoryOverheadFactor", "0.5"),
+            ],
+            "executor-fits-nowhere",
+            true,
+        ),
+        (vec![default("spark.executor.memory", "6g")], "executor-fits-nowhere", false),
+        (
+            vec![
+                set("spark.version", "3.3.0"),
+                default("spark.executor.memory", "6g"),
+                default("spark.executor.memoryOverheadFactor", "0.5"),
+            ],
+            "executor-fits-nowhere",
+            true,
+        ),
+        (vec![default("spark.blockManager.port", "30999")], "block-manager-port", true),
+        (vec![default("spark.blockManager.port", "31000")], "block-manager-port", false),
+        (vec![default("spark.blockManager.port", "0")], "block-manager-port", false),
+        (vec![set("spark.defaults", "{spark.executor.cores: 1}")], "cores-max-unset", true),
+        (
+            vec![set(
+                "spark.defaults",
+                "{spark.dynamicAllocation.enabled: TRUE, spark.dynamicAllocation.maxExecutors: 3}",
+            )],
+            "cores-max-unset",
+            false,
+        ),
+        (
+            vec![set("spark.defaults", "{spark.dynamicAllocation.maxExecutors: 3}")],
+            "cores-max-unset",
+            true,
+        ),
+        (vec![servers("m1: 1, m2: 2")], "small-ensemble", true),
+        (vec![servers("m1: 1, m2: 2"), masters("m[1:2]")], "small-ensemble", false),
+        (vec![servers("m1: 1"), masters("m1")], "small-ensemble", false),
+        (vec![masters("m[1:7]")], "too-many-masters", false),
+        (vec![masters("m[1:8]")], "too-many-masters", true),
+        (vec![servers("a1: 1"), masters("m1")], "ensemble-on-agents", false),
+        (vec![servers("a1: 1, m2: 2, m3: 3")], "ensemble-on-agents", true),
+        (vec![default("spark.mesos.role", "etl")], "unknown-role", true),
+        (
+            vec![
+                default("spark.mesos.role", "etl"),
+                set("mesos.agents.p.reserved", "{etl: {cpus: 1}}"),
+            ],
+            "unknown-role",
+            false,
+        ),
+        (vec![default("spark.ssl.keyPassword", "x")], "plain-text-secret", true),
+        (vec![set("spark.defaults", "{spark.ssl.keyPassword: ''}")], "plain-text-secret", false),
+        (vec![flag("jwt_secret_key", "file:///etc/key")], "plain-text-secret", false),
+        (vec![default("spark.mesos.executor.home", "/opt/spark/")], "spark-home", false),
+        (vec![default("spark.mesos.executor.home", "/opt/spark2")], "spark-home", true),
+        (
+            vec![set("spark.image", "{base: \"debian:buster\", packages: [python]}")],
+            "no-such-package",
+            false,
+        ),
+        (
+            vec![set("spark.image", "{base: \"debian:bullseye\", packages: [python]}")],
+            "no-such-package",
+            true,
+        ),
+        (vec![set("spark.image", "{base: \"debian:latest\"}")], "old-base-image", true),
+        (vec![set("spark.image", "{base: debian}")], "old-base-image", true),
+        (vec![set("spark.image", "{base: \"debian:12\"}")], "old-base-image", false),
+        (vec![os("ubuntu-21.10")], "cgroup-version", true),
+        (vec![os("ubuntu-21.04")], "cgroup-version", false),
+        (vec![os("debian-11")], "cgroup-version", true),
+        (vec![os("debian-10")], "cgroup-version", false),
+        (vec![os("ubuntu-25.04"), set("base.cgroup_v1", "true")], "cgroup-version", true),
+        (vec![os("ubuntu-24.10"), set("base.cgroup_v1", "true")], "cgroup-version", false),
+        (vec![os("debian-12"), set("base.cgroup_v1", "false")], "cgroup-version", false),
+        (vec![set("zookeeper.config.tickTime", "5000")], "bad-option", false),
+        (vec![set("zookeeper.config.tickTime", "5001")], "bad-option", true),
+        (vec![set("zookeeper.config.tickTime", "499")], "bad-option", true),
+        (vec![set("mesos.agents.p.resources.gpus", "0")], "bad-resource", false),
+        (vec![set("mesos.agents.p.resources.cpus", "0")], "bad-resource", true),
+        (vec![set("mesos.roles", "{etl: {weight: 0}}")], "bad-weight", true),
+        (vec![set("mesos.roles", "{etl: {weight: 0.001}}")], "bad-weight", false),
+        (
+            vec![
+                set("hosts", "{m1: {address: 127.0.0.1}}"),
+                set("mesos.agents", "{p: {hosts: [m1]}}"),
+                servers("m1: 1"),
+                masters("m1"),
+            ],
+            "loopback-address",
+            false,
+        ),
+        (vec![set("hosts.x1", "{address: 127.0.0.1}")], "loopback-address", true),
+        // Mistakes are no lints, and nobody can allow them.
+        (
+            vec![set("spark.user", "Root"), set("allow", "{wrong-type: \"why not\"}")],
+            "wrong-type",
+            true,
+        ),
+        // A hole in what every part may depend on: no lint adds to it.
+        (vec![set("spark.user", "root")], "jobs-as-root", true),
+        (vec![set("spark.user", "root"), set("hosts.m1.adress", "x")], "jobs-as-root", false),
+    ];
+    let quiet = problems_of(&[]);
+    assert!(quiet.is_empty(), "{quiet:?}");
+    for (sets, lint, speaks) in cases {
+        let found = problems_of(&sets);
+        assert_eq!(found.iter().any(|p| p.name == lint), speaks, "{sets:?} {lint}: {found:?}");
+    }
+}
+
+fn problems_of(sets: &[String]) -> Vec<Problem> {
+    match load_text("sound", SOUND.as_bytes(), Path::new("/"), sets, Lab::No) {
+        Ok(loaded) => loaded.warnings,
+        Err(refused) => refused.problems,
+    }
+}
+
 #[test]
 fn dangerous_changes_are_named() {
     let inventory = |masters: &str, servers: &str, more: &str| {

@@ -380,6 +380,65 @@ fn the_catalogue_is_whole() {
     }
 }
 
+/// The first and the last release that has it, and those on the other side.
+#[test]
+fn flags_begin_and_end_with_their_release() {
+    use Component::{Agent, Master};
+    for (component, name, value, at, fits) in [
+        (Agent, "checkpoint", "true", "0.21.2", true),
+        (Agent, "checkpoint", "true", "0.22.0", false),
+        (Master, "offer_timeout", "30secs", "0.21.0", true),
+        (Master, "framework_sorter", "random", "1.4.1", false),
+        (Master, "framework_sorter", "random", "1.4.2", true),
+        (Master, "framework_sorter", "random", "1.5.1", false),
+        (Master, "framework_sorter", "random", "1.5.2", true),
+        (Master, "framework_sorter", "random", "1.6.0", false),
+        (Master, "framework_sorter", "random", "1.6.1", true),
+        (Master, "framework_sorter", "drf", "1.6.0", true),
+        (Master, "agent_reregister_timeout", "600secs", "1.11.0", true),
+        (Master, "agent_reregister_timeout", "599secs", "1.11.0", false),
+        (Agent, "containerizers", "docker,docker", "1.0.0", true),
+        (Agent, "containerizers", "docker,docker", "1.0.1", false),
+        (Agent, "containerizers", "external", "1.0.4", true),
+        (Agent, "containerizers", "external", "1.1.0", false),
+    ] {
+        let result = check_flag(component, name, value, &version(at));
+        let starts = result.as_ref().err().is_none_or(|p| p.severity == Severity::Warning);
+        assert_eq!(starts, fits, "{name}={value} at {at}: {result:?}");
+    }
+    // Both names of one flag: twice from 1.0.0 on.
+    let both = ["slave_ping_timeout", "agent_ping_timeout"];
+    let both = both.map(|name| (name.to_owned(), "15secs".to_owned())).into();
+    let twice = |at| {
+        let found = check_flags(Master, &both, &version(at));
+        found.iter().any(|(_, problem)| problem.message.contains("are one flag"))
+    };
+    assert!(twice("1.0.0") && !twice("0.28.3"));
+}
+
+#[test]
+fn ranges_of_an_attribute_may_widen() {
+    let at = v111();
+    let live = serde_json::json!({"id": "S1", "hostname": "a", "port": 5051, "attributes": {"u": "[1-2, 5-9]"},
+        "resources": {"cpus": 1.0}});
+    let live = AgentInfo::from_json(&live).unwrap();
+    let resources = Resources::parse("cpus:1", &at).unwrap();
+    let change = |text: &str| {
+        let attributes = Attributes::parse(text, &at).unwrap();
+        let wanted = Wanted {
+            hostname: "a",
+            port: 5051,
+            domain: None,
+            attributes: &attributes,
+            resources: &resources,
+        };
+        classify(&live, &wanted, &at)
+    };
+    assert_eq!(change("u:[1-2,5-9]"), Change::RestartInPlace);
+    assert_eq!(change("u:[1-9]"), Change::Additive);
+    assert!(matches!(change("u:[1-2,6-9]"), Change::NewAgentId { .. }));
+}
+
 #[test]
 fn flags_come_and_go_with_releases() {
     use Component::{Agent, Master};
@@ -590,8 +649,15 @@ fn versions_go_together_or_not() {
     assert!(!spark_on_mesos(&v("2.1.0"), &v("0.28.3")).is_empty());
     assert!(spark_on_mesos(&v("2.0.2"), &v("0.28.3")).is_empty());
     assert!(!dispatcher(&v("3.5.1")).is_empty() && dispatcher(&v("2.4.8")).is_empty());
-    let java =
-        [("3.5.1", 17, true), ("3.2.0", 17, false), ("2.4.8", 11, false), ("2.4.8", 8, true)];
+    let java = [
+        ("3.5.1", 17, true),
+        ("3.2.0", 17, false),
+        ("2.4.8", 11, false),
+        ("2.4.8", 8, true),
+        ("2.2.0", 7, false),
+        ("2.1.3", 7, true),
+        ("3.0.0", 11, true),
+    ];
     for (spark, java, fits) in java {
         assert_eq!(spark_java(&v(spark), java).is_empty(), fits, "{spark} {java}");
     }
@@ -621,7 +687,7 @@ fn versions_go_together_or_not() {
     );
     let systemd = |number| compatibility::systemd(number).first().map(|f| f.severity);
     assert_eq!(
-        [252, 257, 258].map(systemd),
-        [None, Some(Severity::Warning), Some(Severity::Error)]
+        [252, 255, 256, 257, 258].map(systemd),
+        [None, None, Some(Severity::Warning), Some(Severity::Warning), Some(Severity::Error)]
     );
 }

@@ -97,6 +97,16 @@ fn mistakes_in_templates_have_the_templates_line() {
     assert!(out.starts_with("templates/zookeeper/zoo.cfg.tera:2:6: error[bad-template]"), "{out}");
     let (_, out, _) = provision(folder.path(), &["check"]);
     assert!(out.contains("2 | b={{ nope }}"), "{out}");
+    // Whoever needs the files says the same.
+    for arguments in [&["render", "--list"][..], &["render", "--diff", "inventory.yaml"]] {
+        let (code, _, error) = provision(folder.path(), arguments);
+        assert_eq!(code, 1);
+        assert!(error.contains("--> templates/zookeeper/zoo.cfg.tera:2:6"), "{error}");
+        assert!(error.contains("2 | b={{ nope }}"), "{error}");
+    }
+    fs::write(templates.join("zoo.cfg.tera"), "a=1\n\n{% if %}\n").unwrap();
+    let (_, _, error) = provision(folder.path(), &["render", "--list"]);
+    assert!(error.contains("--> templates/zookeeper/zoo.cfg.tera:3:"), "{error}");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The vectors of the placement and sharing facts, and laws that hold for all inputs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proptest::prelude::*;
 use provision::inventory::Workload;
+use provision::inventory::load::{Lab, load_text};
+use provision::lints::applications;
 use provision::mesos::values::{Attributes, Resources};
 use provision::mesos::versions::Version;
 use provision::simulate::Agent;
@@ -12,6 +15,7 @@ use provision::simulate::drf::{
     fill, totals,
 };
 use provision::simulate::executors::{Placement, Settings, executor_mib, place};
+use provision::simulate::outlook::{Bind, Order, Outlook, Plan, outlook};
 
 fn version(text: &str) -> Version {
     Version::parse(text).expect(text)
@@ -141,6 +145,11 @@ fn reservations_are_seen_by_their_role_alone() {
     let etl = Workload { role: "etl".to_owned(), ..w.clone() };
     expect(&place(&one, &etl, &spark("3.5.1")).unwrap(), &[("a1", &[3])]);
     expect(&place(&one, &w, &spark("3.5.1")).unwrap(), &[("a1", &[2])]);
+    // A child is offered its parent's, a namesake is not.
+    let child = Workload { role: "etl/nightly".to_owned(), ..w.clone() };
+    expect(&place(&one, &child, &spark("3.5.1")).unwrap(), &[("a1", &[3])]);
+    let namesake = Workload { role: "etl2".to_owned(), ..w };
+    expect(&place(&one, &namesake, &spark("3.5.1")).unwrap(), &[("a1", &[2])]);
 }
 
 #[test]
@@ -155,6 +164,17 @@ fn constraints_decline_or_stop_the_driver() {
     assert_eq!(p.left_out["a1"], "rack is r1, not r2");
     list[0].attributes = Attributes::parse("rack:[1-2]", &version("1.11.0")).unwrap();
     assert!(place(&list, &w, &spark("3.5.1")).unwrap_err().contains("agent a1"));
+}
+
+#[test]
+fn limits_hold_to_the_last_core_and_executor() {
+    let three = agents(3, "cpus:4;mem:5120");
+    // 3 cores are left, and an executor takes 4.
+    let w = workload(Some(4), 1024, Some(11));
+    expect(&place(&three, &w, &spark("2.0.2")).unwrap(), &[("a1", &[4]), ("a2", &[4])]);
+    let settings = Settings { executor_limit: Some(2), ..spark("3.5.1") };
+    let w = workload(Some(1), 1024, None);
+    expect(&place(&three, &w, &settings).unwrap(), &[("a1", &[1]), ("a2", &[1])]);
 }
 
 fn amounts(list: &[(&str, i64)]) -> Amounts {
@@ -308,6 +328,96 @@ fn vector_10_quota_is_served_first_and_held_back() {
     let two = agents(2, "cpus:5;mem:1024");
     let filtering = run(&two, &quota(Amounts::new(), Appetite::Nothing));
     assert_eq!((cpus(&filtering, "d"), filtering.idle["cpus"]), (4, 6000));
+}
+
+#[test]
+fn crumbs_are_not_offered() {
+    let offered = |resources: &str, mesos: &str| {
+        let rules = Rules { mesos: version(mesos), excluded: Vec::new() };
+        !cycle(&agents(1, resources), &[role("r", 1.0)], &rules).grants.is_empty()
+    };
+    for (resources, now, before_0_21) in [
+        ("cpus:0.01", true, false),
+        ("cpus:0.009", false, false),
+        ("mem:32", true, false),
+        ("mem:31.9", false, false),
+        ("cpus:1;mem:32", true, false),
+        ("cpus:1;mem:32.001", true, true),
+        ("cpus:0.009;mem:64", true, false),
+    ] {
+        assert_eq!(offered(resources, "1.11.0"), now, "{resources}");
+        assert_eq!(offered(resources, "0.21.0"), now, "{resources}");
+        assert_eq!(offered(resources, "0.20.1"), before_0_21, "{resources}");
+    }
+}
+
+#[test]
+fn excluded_resources_do_not_count() {
+    // x holds all gpus; without them it has less than y.
+    let list = [agent("a1", "cpus:2;gpus:4"), agent("a2", "cpus:4"), agent("a3", "cpus:2")];
+    let roles = [role("x", 1.0), role("y", 1.0)];
+    let with = |excluded: &[&str]| {
+        let excluded = excluded.iter().map(|name| (*name).to_owned()).collect();
+        grants(&cycle(&list, &roles, &Rules { mesos: version("1.11.0"), excluded }))
+    };
+    assert_eq!(with(&[]), "a1:x=2 a2:y=4 a3:y=2");
+    assert_eq!(with(&["gpus"]), "a1:x=2 a2:y=4 a3:x=2");
+}
+
+fn picture(workloads: &str) -> Outlook {
+    let text = format!(
+        "version: 1\ncluster: c\nhosts: {{ m1: {{ address: 10.0.0.1 }}, \"a[1:4]\": {{ address: \"10.0.1.[1:4]\" }} }}\n\
+         zookeeper: {{ servers: {{ m1: 1 }} }}\nmesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n\
+         \x20 roles: {{ etl: {{ weight: 3 }}, adhoc: {{ weight: 1 }} }}\n  masters: {{ hosts: [m1] }}\n\
+         \x20 agents: {{ p: {{ hosts: [\"a[1:4]\"], resources: {{ cpus: 8, mem: 8192MB, disk: 50GB, ports: \"[31000-32000]\" }} }} }}\n\
+         spark: {{ version: 3.5.1, archive: {{ url: \"https://x/y\", sha256: {} }}, defaults: {{ spark.cores.max: 1 }} }}\n\
+         workloads: {{ {workloads} }}\n",
+        "0a".repeat(32)
+    );
+    let inventory =
+        load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No).unwrap().inventory;
+    let all = applications(&inventory);
+    let named = all.iter().filter(|a| a.name.is_some());
+    let plans: Vec<Plan<'_>> = named
+        .map(|a| Plan { name: a.title(), workload: &a.workload, settings: &a.settings })
+        .collect();
+    outlook(&inventory, &plans, Order::Inventory)
+}
+
+#[test]
+fn applications_of_a_role_share_its_weight() {
+    let each = |role: &str| {
+        format!("{{ role: {role}, executors: {{ cores: 1, memory: 128MB }}, cores_max: 32 }}")
+    };
+    let list = format!("a: {}, b: {}, c: {}", each("etl"), each("etl"), each("adhoc"));
+    let sharing = picture(&list).sharing;
+    let executors: Vec<u64> = sharing
+        .roles
+        .iter()
+        .flat_map(|role| role.frameworks.iter().map(|f| f.textbook_executors))
+        .collect();
+    // Of 32 cores adhoc's c gets a quarter, etl's a and b the rest by halves.
+    assert_eq!(executors, [8, 12, 12]);
+}
+
+#[test]
+fn what_holds_an_application_back_is_named() {
+    let binds = |executors: &str, most: u32| {
+        let text = format!("w: {{ executors: {{ {executors} }}, cores_max: {most} }}");
+        picture(&text).executors[0].binds.clone()
+    };
+    // All of the cores that it may have, and one executor less.
+    assert_eq!(binds("cores: 2, memory: 128MB", 8), BTreeMap::from([(Bind::CoresMax, 4)]));
+    assert_eq!(binds("cores: 2, memory: 128MB", 32), BTreeMap::from([(Bind::CoresMax, 4)]));
+    assert_eq!(binds("cores: 8, memory: 128MB", 100), BTreeMap::from([(Bind::Cpus, 4)]));
+    // 8192 MiB hold 4 of 2048 to the last byte, and not 2 of 4097.
+    let exact = "cores: 1, memory: 1664MB";
+    assert_eq!(
+        picture(&format!("w: {{ executors: {{ {exact} }}, cores_max: 99 }}")).executors[0]
+            .executors,
+        16
+    );
+    assert_eq!(binds(exact, 99), BTreeMap::from([(Bind::Mem, 4)]));
 }
 
 #[test]

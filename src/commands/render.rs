@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use similar::TextDiff;
 
-use super::session::open;
+use super::session::{open, refuse_template};
 use crate::cli::Source;
 use crate::inventory::select::select;
 use crate::inventory::show::{Style, show};
@@ -63,11 +63,15 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             Err(quit) => return Ok(quit.0),
         };
         dangers = lints::changes(&before.inventory, &opened.inventory);
-        let files = files(before.inventory, &before.templates, chosen.as_ref());
-        old = Some(files.map_err(anyhow::Error::msg)?);
+        match files(before.inventory, &before.templates, chosen.as_ref()) {
+            Ok(files) => old = Some(files),
+            Err(why) => return Ok(refuse_template(&why, &before.own).0),
+        }
     }
-    let files = files(opened.inventory, &opened.templates, chosen.as_ref());
-    let files = files.map_err(anyhow::Error::msg)?;
+    let files = match files(opened.inventory, &opened.templates, chosen.as_ref()) {
+        Ok(files) => files,
+        Err(why) => return Ok(refuse_template(&why, &opened.own).0),
+    };
     if let Some(directory) = &args.out {
         let count = write_all(&files, directory)?;
         let hosts = files.len();

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use super::findings::{self, Texts, template_problem};
 use crate::cli::{Format, Limits, Reach, RunOutput, Source};
 use crate::event::Sink;
 use crate::health::leaders_agents;
@@ -56,14 +57,14 @@ pub async fn start(
     source: &Source,
     reach: Option<&Reach>,
 ) -> anyhow::Result<Result<Session, Quit>> {
-    let Opened { inventory, templates, text } = match open(source, reach).await? {
+    let Opened { inventory, templates, own, text } = match open(source, reach).await? {
         Ok(opened) => opened,
         Err(quit) => return Ok(Err(quit)),
     };
     let world = World { inventory: &inventory, templates: &templates, live: None };
     match desire(&world) {
         Ok(desired) => Ok(Ok(Session { inventory, templates, desired, text })),
-        Err(why) => Ok(Err(refuse(&why))),
+        Err(why) => Ok(Err(refuse_template(&why, &own))),
     }
 }
 
@@ -74,6 +75,8 @@ pub struct Opened {
     pub inventory: Inventory,
     /// Templates, the user's over ours.
     pub templates: Templates,
+    /// The user's by name, for what is wrong with them.
+    pub own: BTreeMap<String, String>,
     /// The inventory's text, for problems that are found later.
     pub text: Arc<str>,
 }
@@ -115,14 +118,19 @@ pub async fn open(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Resu
             }
         }
     }
-    match Templates::new(&overrides(&source.inventory)?) {
-        Ok(templates) => Ok(Ok(Opened { inventory, templates, text: loaded.text })),
-        Err(why) => Ok(Err(refuse(&why))),
+    let own = overrides(&source.inventory)?;
+    match Templates::new(&own) {
+        Ok(templates) => Ok(Ok(Opened { inventory, templates, own, text: loaded.text })),
+        Err(why) => Ok(Err(refuse_template(&why, &own))),
     }
 }
 
-fn refuse(why: &str) -> Quit {
-    line(std::io::stderr().lock(), &format!("error: {why}"));
+/// Says what is wrong with a template, at its line.
+pub(super) fn refuse_template(why: &str, own: &BTreeMap<String, String>) -> Quit {
+    let texts = Texts { inventory: "", templates: own };
+    let shown =
+        findings::write(&[template_problem(why)], texts, findings::Format::Human, Style::Plain);
+    line(std::io::stderr().lock(), shown.trim_end());
     Quit(exit::USAGE)
 }
 

@@ -60,6 +60,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_range_ends_at_the_most() {
+        assert_eq!(expand("a[1:50000]").map(|names| names.len()), Ok(MAX_HOSTS));
+        assert!(expand("a[0:50000]").is_err());
+    }
+
+    #[test]
     fn both_ends_are_in_and_padding_follows_the_left_bound() {
         assert_eq!(expand("m[1:3]").unwrap(), ["m1", "m2", "m3"]);
         assert_eq!(expand("a[09:11].x").unwrap(), ["a09.x", "a10.x", "a11.x"]);

@@ -97,7 +97,10 @@ fn settings(spark: &Spark) -> Settings {
         // Per cent between nothing and a hundred times the heap; `as` saturates.
         settings.overhead_percent = (factor * 100.0).round().clamp(0.0, 10_000.0) as u32;
     }
-    if defaults.get("spark.dynamicAllocation.enabled").is_some_and(|on| on == "true") {
+    if defaults
+        .get("spark.dynamicAllocation.enabled")
+        .is_some_and(|on| on.eq_ignore_ascii_case("true"))
+    {
         settings.executor_limit = read(defaults, "spark.dynamicAllocation.maxExecutors");
     }
     settings

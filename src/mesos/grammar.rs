@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Finding;
-use super::flags::{Flag, ValueKind, same_parsed};
+use super::flags::{Component, Flag, ValueKind, find, same_parsed};
 use super::roles;
 use super::units::{Bytes, Rate, parse_bool, parse_duration, parse_percent};
 use super::values::{Attributes, Resources};
@@ -161,7 +161,12 @@ fn containerizers(value: &str, version: &Version) -> Result<(), String> {
 fn sorter(value: &str, version: &Version) -> Result<(), String> {
     match value {
         "drf" => Ok(()),
-        "random" if version.at_least(&[1, 4, 2]) => Ok(()),
+        // It came with `role_sorter`, which was ported back to some releases and not to others.
+        "random"
+            if find(Component::Master, "role_sorter").is_some_and(|r| r.exists_in(version)) =>
+        {
+            Ok(())
+        }
         "random" => Err(format!("Mesos {version} has no sorter but drf")),
         other => Err(format!("`{other}` is no sorter; there are drf and random")),
     }
