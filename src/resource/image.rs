@@ -291,6 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn a_proxys_password_is_no_argument() {
+        let mut image = built("spark-mesos");
+        image.proxy.http = Some("http://us:hunter2@10.0.0.1:3128".to_owned());
+        let steps = image.fix();
+        let script = match &steps[..] {
+            [Step::Run(fix)] => fix.text(),
+            other => panic!("{other:?}"),
+        };
+        let holding: Vec<&str> = script.lines().filter(|line| line.contains("hunter2")).collect();
+        assert_eq!(holding, ["export http_proxy=http://us:hunter2@10.0.0.1:3128"]);
+        assert!(script.contains(" --build-arg http_proxy \""), "{script}");
+    }
+
+    #[test]
     fn the_label_is_that_of_the_image_with_the_tag() {
         let text = "engine running\ntag base:1\nid sha256:aa <no value>\ntag spark-mesos:latest\nid sha256:bb 77\n";
         let Look::Facts(facts) = look("spark-mesos", text) else { panic!() };

@@ -10,18 +10,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::proxy::Proxy;
-use super::twin::{Host, Ran, until};
+use super::twin::{Host, until};
 
 /// All that configures or rolls. Agents do without Docker here, whose engine is a lab of its own.
 const TASKS: &str = "base,zookeeper,masters,weights,agents,spark,dispatcher";
 
-/// Points that are tried at once when all are, each on a host of its own.
+/// Points that are tried at once, each on a host of its own.
 const WORKERS: usize = 2;
+
+/// What the disturbed run has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Everything, on a host that has the packages.
+    Install,
+    /// A change of every component that runs.
+    Change,
+}
 
 /// Where a run is disturbed.
 #[derive(Debug, Clone)]
 enum Point {
-    /// The wire is cut when so many bytes went to the host.
+    /// The wire is cut when so many of its bytes went to the host.
     Cut(u64),
     /// Our process is killed when it says so for the n-th time.
     Kill(&'static str, usize),
@@ -29,20 +38,30 @@ enum Point {
 
 #[test]
 fn sweep_a_run_that_is_disturbed_anywhere_is_finished_by_the_next_one() {
-    let (undisturbed, points) = undisturbed();
+    let works = [Work::Install, Work::Change].map(|work| (work, undisturbed(work)));
+    let points: Vec<(Work, Point)> = works
+        .iter()
+        .flat_map(|(work, (_, points))| points.iter().map(|point| (*work, point.clone())))
+        .collect();
     let all = std::env::var_os("SWEEP").is_some_and(|which| which == "all");
-    let (points, workers) = if all { (points, WORKERS) } else { (spread(&points, 8), 1) };
+    let points = if all {
+        points
+    } else {
+        let (cuts, kills): (Vec<_>, Vec<_>) =
+            points.into_iter().partition(|(_, point)| matches!(point, Point::Cut(_)));
+        [spread(&cuts, 5), spread(&kills, 3)].concat()
+    };
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for _ in 0..workers {
+        for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    match disturbed(point, &undisturbed) {
-                        Ok(()) => println!("{point:?}: ok"),
-                        Err(why) => {
-                            println!("{point:?}: {why}");
-                            wrong.lock().unwrap().push(format!("{point:?}: {why}"));
-                        }
+                while let Some((work, point)) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let undisturbed = works.iter().find(|(it, _)| it == work);
+                    let result = disturbed(*work, point, &undisturbed.unwrap().1.0);
+                    let said = format!("{work:?} {point:?}: {}", result.as_deref().unwrap_or("ok"));
+                    println!("{said}");
+                    if result.is_some() {
+                        wrong.lock().unwrap().push(said);
                     }
                 }
             });
@@ -54,23 +73,24 @@ fn sweep_a_run_that_is_disturbed_anywhere_is_finished_by_the_next_one() {
 }
 
 /// So many of them, evenly from the first to the last.
-fn spread(points: &[Point], number: usize) -> Vec<Point> {
+fn spread<T: Clone>(points: &[T], number: usize) -> Vec<T> {
     (0..number).map(|n| points[(2 * n + 1) * points.len() / (2 * number)].clone()).collect()
 }
 
 /// What an undisturbed run makes, and the points at which another one can be disturbed.
-fn undisturbed() -> (String, Vec<Point>) {
-    let (host, proxy) = host();
+fn undisturbed(work: Work) -> (String, Vec<Point>) {
+    let (host, proxy) = host(work);
+    let before = proxy.sent();
     let mut running = host.operator.start("apply", &["-y", "--json", "-t", TASKS]);
     let (mut points, mut begin, mut number, mut gates) = (Vec::new(), 0, 0, 0);
     loop {
         let line = running.line(&["\"event\":"]);
         if line.contains("\"action_started\"") {
-            begin = proxy.sent();
+            begin = proxy.sent() - before;
             points.push(Point::Cut(begin + 1));
             points.push(Point::Kill("action_started", number));
         } else if line.contains("\"action_ended\"") {
-            let end = proxy.sent();
+            let end = proxy.sent() - before;
             points.extend(
                 [begin + (end - begin) / 3, begin + (end - begin) * 2 / 3, end].map(Point::Cut),
             );
@@ -89,10 +109,11 @@ fn undisturbed() -> (String, Vec<Point>) {
     (managed(&host), points)
 }
 
-fn disturbed(point: &Point, undisturbed: &str) -> Result<(), String> {
-    let (host, proxy) = host();
+/// What is wrong after a run that was disturbed, if anything.
+fn disturbed(work: Work, point: &Point, undisturbed: &str) -> Option<String> {
+    let (host, proxy) = host(work);
     if let Point::Cut(bytes) = point {
-        proxy.cut_at(*bytes);
+        proxy.cut_at(proxy.sent() + *bytes);
     }
     let mut running = host.operator.start("apply", &["-y", "--json", "-t", TASKS]);
     if let Point::Kill(event, number) = point {
@@ -107,36 +128,31 @@ fn disturbed(point: &Point, undisturbed: &str) -> Result<(), String> {
         Point::Kill(..) => &[137],
     };
     if !expected.contains(&first.code) {
-        return Err(format!("the disturbed run: {first:?}"));
+        return Some(format!("the disturbed run: {first:?}"));
     }
     if matches!(point, Point::Cut(_)) && !proxy.was_cut() {
-        return Err(format!("the wire was never cut: {} bytes went", proxy.sent()));
+        return Some(format!("the wire was never cut: {} bytes went", proxy.sent()));
     }
     // What still works there holds the lock.
     until("the lock is free", || {
         host.try_sh("! test -e /run/provision/lock || flock -n /run/provision/lock true", "").code
             == 0
     });
-    good("the next apply", &host.run("apply", &["-y", "-t", TASKS]))?;
+    let second = host.run("apply", &["-y", "-t", TASKS]);
+    if second.code != 0 {
+        return Some(format!("the next apply: {second:?}"));
+    }
     let third = host.run("apply", &["-t", TASKS]);
-    good("the third apply", &third)?;
-    if !third.out.starts_with("No changes") {
-        return Err(format!("the third apply has something to do: {third:?}"));
+    if third.code != 0 || !third.out.starts_with("No changes") {
+        return Some(format!("the third apply is not empty: {third:?}"));
     }
     let managed = managed(&host);
-    if managed != undisturbed {
-        let odd: Vec<&str> = managed.lines().filter(|line| !undisturbed.contains(line)).collect();
-        return Err(format!("files differ: {odd:#?}"));
-    }
-    Ok(())
-}
-
-fn good(what: &str, ran: &Ran) -> Result<(), String> {
-    if ran.code == 0 { Ok(()) } else { Err(format!("{what}: {ran:?}")) }
+    let odd: Vec<&str> = managed.lines().filter(|line| !undisturbed.contains(line)).collect();
+    (managed != undisturbed).then(|| format!("not as undisturbed: {odd:#?}"))
 }
 
 /// A host behind a wire, with files that are the same each time.
-fn host() -> (Host, Proxy) {
+fn host(work: Work) -> (Host, Proxy) {
     let host = Host::start();
     let proxy = Proxy::to(&host.address);
     let known = fs::read_to_string(host.operator.path("known_hosts")).unwrap();
@@ -148,10 +164,23 @@ fn host() -> (Host, Proxy) {
     host.operator.edit("  masters:", "  roles: { etl: { weight: 2 } }\n  masters:");
     host.operator.with_agents();
     host.operator.edit("  clients:", "  dispatcher: { hosts: [h1] }\n  clients:");
+    if work == Work::Change {
+        host.applied(TASKS);
+        for (from, to) in [
+            ("zookeeper: {", "zookeeper: { config: { tickTime: 2500 },"),
+            ("weight: 2", "weight: 3"),
+            ("flags: {}", "flags: { offer_timeout: 40secs }"),
+            // An agent that announces something else needs a new id.
+            ("workers: {", "workers: { attributes: { rack: r2 },"),
+            ("spark.cores.max: 2", "spark.cores.max: 3"),
+        ] {
+            host.operator.edit(from, to);
+        }
+    }
     (host, proxy)
 }
 
-/// Its managed files, without what is each host's own: its address, and the random archive's digest.
+/// Its managed files, and what its daemons were started with, without what is each host's own: its address, and the random archive's digest.
 fn managed(host: &Host) -> String {
     let files = host.sh(
         "cd /; find opt etc/zookeeper/conf etc/mesos etc/mesos-master etc/mesos-slave etc/default etc/systemd/system \
@@ -160,6 +189,15 @@ fn managed(host: &Host) -> String {
             .replace("ADDRESS", &host.address)
             .as_str(),
     );
+    // Whatever a stamp says: these are the settings that are in force.
+    let daemons = host.sh(
+        "for unit in mesos-master mesos-slave; do \
+         tr '\\0' '\\n' <\"/proc/$(systemctl show -p MainPID --value $unit)/cmdline\" | sort; done; \
+         bash -c 'exec 3<>/dev/tcp/ADDRESS/2181; echo conf >&3; grep -e ^tickTime -e ^initLimit -e ^syncLimit <&3'"
+            .replace("ADDRESS", &host.address)
+            .as_str(),
+    );
+    let files = format!("{files}{}", daemons.replace(&host.address, "@"));
     let home = host.sh("readlink /opt/spark");
     files.replace(home.trim().trim_start_matches('/'), "SPARK")
 }

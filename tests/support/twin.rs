@@ -48,7 +48,7 @@ pub(crate) struct Running {
 }
 
 /// A component's or a test's whole patience. Nothing is asserted on time: this only ends what hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What is in the image beside a bare host: what the tasks install, nothing of what they configure.
 const RECIPE: &str = "RUN apt-get update -q \\
@@ -323,7 +323,7 @@ impl Operator {
 
     /// Runs `provision COMMAND inventory.yaml …` to its end.
     pub(crate) fn run(&self, command: &str, more: &[&str]) -> Ran {
-        run(&mut self.command(command, more), "")
+        self.start(command, more).wait()
     }
 
     /// Starts it.
