@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::drain::{drain, give_back};
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
-use crate::health::{self, Check, Health, Member, Replies};
+use crate::health::{self, Check, Health, Replies};
 use crate::inventory::{HostName, Inventory};
 use crate::plan::hits::Hit;
 use crate::plan::{Action, Because, Plan, Stage, Wave};
@@ -25,6 +25,7 @@ use crate::smoke;
 use crate::tasks::{Desired, Rollout, Task};
 
 mod gate;
+mod quorum;
 
 /// One run of a plan.
 #[derive(Debug)]
@@ -259,45 +260,6 @@ impl<Hosts: Change> Run<Hosts> {
                 }
             }
         }
-    }
-
-    /// Asks the quorum again and decides who goes next; an error when nobody may.
-    async fn next_of_quorum(
-        &self,
-        task: Task,
-        wave: Wave,
-        rest: &mut Vec<Wave>,
-        touched: &BTreeSet<HostName>,
-    ) -> Result<Wave, (Wave, String)> {
-        let Some(check) = task.card().check else { return Ok(wave) };
-        let began = Instant::now();
-        let mut said = String::new();
-        let health = loop {
-            let health = self.health(check).await;
-            let Some((peer, why)) = sick_peer(&health, &wave, touched) else { break health };
-            // A leading master that lost ZooKeeper for a moment ends, and is back soon.
-            let limit = Duration::from_secs(task.card().gate_secs);
-            if began.elapsed() > limit || self.stop.asked() {
-                return Err((wave, Because::PeerSick { peer, why }.to_string()));
-            }
-            let waiting_for = format!("{peer}: {why}");
-            if waiting_for != said {
-                said.clone_from(&waiting_for);
-                self.sink.emit(Event::GateWaiting { task, hosts: vec![peer], waiting_for });
-            }
-            tokio::time::sleep(POLL).await;
-        };
-        let leads = |wave: &Wave| {
-            wave.hosts.len() == 1 && wave.hosts.keys().next() == health.leader.as_ref()
-        };
-        if leads(&wave) && !rest.is_empty() {
-            // `rest` is in reverse order: its end is next, its beginning is last.
-            if let Some(next) = rest.pop() {
-                rest.insert(0, wave);
-                return Ok(next);
-            }
-        }
-        Ok(wave)
     }
 
     async fn wave(self: &Arc<Self>, wave: &Wave) {
@@ -540,24 +502,6 @@ impl<Hosts: Change> Run<Hosts> {
         }
         replies
     }
-}
-
-/// A peer of a wave that is sick, or was touched and cannot be asked; none where the wave itself is sick,
-/// for the sick are mended first.
-fn sick_peer(
-    health: &Health,
-    wave: &Wave,
-    touched: &BTreeSet<HostName>,
-) -> Option<(HostName, String)> {
-    let member = |host: &HostName| health.members.get(host);
-    if wave.hosts.keys().all(|host| member(host) != Some(&Member::Serving)) {
-        return None;
-    }
-    let (peer, _) = health.members.iter().find(|(host, member)| {
-        let silent = **member == Member::Silent && touched.contains(*host);
-        !wave.hosts.contains_key(*host) && (silent || matches!(member, Member::Sick(_)))
-    })?;
-    Some((peer.clone(), health.complaint(peer).unwrap_or_default()))
 }
 
 /// Drives futures together; their results in order.
