@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::drain::{drain, give_back};
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
-use crate::health::{self, Check, Health, Member, Replies};
+use crate::health::{self, Check, Health, Replies};
 use crate::inventory::{HostName, Inventory};
 use crate::plan::hits::Hit;
 use crate::plan::{Action, Because, Plan, Stage, Wave};
@@ -26,6 +26,9 @@ use crate::smoke;
 use crate::tasks::{Desired, Rollout, Task};
 
 mod gate;
+mod quorum;
+
+use quorum::Roll;
 
 /// One run of a plan.
 #[derive(Debug)]
@@ -71,10 +74,6 @@ struct Progress {
 
 /// How often a gate asks.
 const POLL: Duration = Duration::from_millis(700);
-/// How long a quorum is waited for between two waves before the roll stops. It elects within 20 s
-/// (ZooKeeper's initLimit of 10 ticks, Mesos' session time-out of 10 s), and a leading master that lost
-/// ZooKeeper for a moment ends: systemd starts it again after 20 s (RestartSec of its unit).
-const RECOVERY: Duration = Duration::from_secs(60);
 /// A gate's question that takes longer has hung.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
@@ -185,8 +184,7 @@ impl<Hosts: Change> Run<Hosts> {
         if stage.task == Some(Task::Smoke) {
             smoke::cluster(self).await;
         }
-        let mut touched: BTreeSet<HostName> = BTreeSet::new();
-        let mut served: BTreeSet<HostName> = BTreeSet::new();
+        let mut roll = Roll::default();
         let mut number = 0;
         waves.reverse();
         while let Some(mut wave) = waves.pop() {
@@ -200,7 +198,7 @@ impl<Hosts: Change> Run<Hosts> {
                 stage.task.filter(|task| task.card().check.is_some_and(Check::elects))
             {
                 // Whoever leads now goes last, whoever led when the plan was made.
-                match self.next_of_quorum(task, wave, &mut waves, &touched, &mut served).await {
+                match self.next_of_quorum(task, wave, &mut waves, &mut roll).await {
                     Ok(next) => wave = next,
                     Err((wave, why)) => {
                         waves.push(wave);
@@ -217,14 +215,14 @@ impl<Hosts: Change> Run<Hosts> {
                 hosts: wave.hosts.keys().cloned().collect(),
             });
             let before = self.state.lock().await.failed.len();
-            touched.extend(wave.hosts.keys().cloned());
+            roll.touched.extend(wave.hosts.keys().cloned());
             self.wave(&wave).await;
             let worked = {
                 let state = self.state.lock().await;
                 wave.hosts.keys().any(|host| !state.failed.contains_key(host))
             };
             if let Some(task) = stage.task.filter(|_| worked) {
-                self.gate(task, &wave, &touched).await;
+                self.gate(task, &wave, &roll.touched).await;
             }
             let failed = self.state.lock().await.failed.len() - before;
             if failed > 0 && self.over_budget(stage).await {
@@ -265,50 +263,6 @@ impl<Hosts: Change> Run<Hosts> {
                 }
             }
         }
-    }
-
-    /// Asks the quorum again and decides who goes next; an error when nobody may. Who `served` is noted
-    /// before the first wave.
-    async fn next_of_quorum(
-        &self,
-        task: Task,
-        wave: Wave,
-        rest: &mut Vec<Wave>,
-        touched: &BTreeSet<HostName>,
-        served: &mut BTreeSet<HostName>,
-    ) -> Result<Wave, (Wave, String)> {
-        let Some(check) = task.card().check else { return Ok(wave) };
-        let began = Instant::now();
-        let mut said = String::new();
-        let health = loop {
-            let health = self.health(check).await;
-            if touched.is_empty() {
-                served.extend(health.serving().into_iter().cloned());
-            }
-            let lost = lost_member(&health, &wave, served);
-            let Some((peer, why)) = lost.or_else(|| sick_peer(&health, &wave, touched)) else {
-                break health;
-            };
-            if began.elapsed() > RECOVERY || self.stop.asked() {
-                return Err((wave, why));
-            }
-            if why != said {
-                said.clone_from(&why);
-                self.sink.emit(Event::GateWaiting { task, hosts: vec![peer], waiting_for: why });
-            }
-            tokio::time::sleep(POLL).await;
-        };
-        let leads = |wave: &Wave| {
-            wave.hosts.len() == 1 && wave.hosts.keys().next() == health.leader.as_ref()
-        };
-        if leads(&wave) && !rest.is_empty() {
-            // `rest` is in reverse order: its end is next, its beginning is last.
-            if let Some(next) = rest.pop() {
-                rest.insert(0, wave);
-                return Ok(next);
-            }
-        }
-        Ok(wave)
     }
 
     async fn wave(self: &Arc<Self>, wave: &Wave) {
@@ -558,38 +512,6 @@ impl<Hosts: Change> Run<Hosts> {
         }
         replies
     }
-}
-
-/// A member of a wave that served when the roll began and no longer does, with a sentence: it is not one
-/// to be mended. While its peers elect nobody serves, and restarting it would take away one of those who
-/// are to be a quorum again.
-fn lost_member(
-    health: &Health,
-    wave: &Wave,
-    served: &BTreeSet<HostName>,
-) -> Option<(HostName, String)> {
-    let lost = wave.hosts.keys().filter(|host| served.contains(*host));
-    let (host, why) = lost.filter_map(|host| Some((host, health.complaint(host)?))).next()?;
-    Some((host.clone(), format!("{host} served when this began and no longer does: {why}")))
-}
-
-/// A peer of a wave that is sick, or was touched and cannot be asked, with a sentence; none where the wave
-/// itself is sick, for the sick are mended first.
-fn sick_peer(
-    health: &Health,
-    wave: &Wave,
-    touched: &BTreeSet<HostName>,
-) -> Option<(HostName, String)> {
-    let member = |host: &HostName| health.members.get(host);
-    if wave.hosts.keys().all(|host| member(host) != Some(&Member::Serving)) {
-        return None;
-    }
-    let (peer, _) = health.members.iter().find(|(host, member)| {
-        let silent = **member == Member::Silent && touched.contains(*host);
-        !wave.hosts.contains_key(*host) && (silent || matches!(member, Member::Sick(_)))
-    })?;
-    let why = health.complaint(peer).unwrap_or_default();
-    Some((peer.clone(), Because::PeerSick { peer: peer.clone(), why }.to_string()))
 }
 
 /// Drives futures together; their results in order.

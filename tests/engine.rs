@@ -525,6 +525,19 @@ async fn a_drain_that_a_run_left_is_ended_by_the_next() {
     assert_eq!(left(&ran.world), "No changes. The cluster matches the inventory.\n");
 }
 
+/// Such an agent is listed as not active, like one that is not there.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_being_drained_already_is_waited_for() {
+    let mut world = converged();
+    unstamp(&mut world, "mesos-slave", &["a1"]);
+    world.machines.get_mut(&host("a1")).unwrap().drain(true, 1);
+    let (view, mut plan) = world.plan(&Scope::default());
+    plan.hits.insert(host("a1"), hit(Way::InPlace, 1));
+    let ran = drive(world, view.desired, plan, Script::default()).await;
+    assert!(ran.called("a1: drain mesos-slave"), "{:#?}", ran.calls);
+    assert_eq!(left(&ran.world), "No changes. The cluster matches the inventory.\n");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_an_operator_has_drained_stays_so() {
     let mut world = converged();

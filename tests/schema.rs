@@ -69,6 +69,7 @@ fn whole() -> Value {
             "credentials": {
                 "agent": { "principal": "agent", "secret": { "env": "SECRET" } },
                 "framework": { "principal": "spark", "secret": { "prompt": true } },
+                "former": [{ "principal": "old", "secret": { "command": "print it" } }],
             },
         },
         "docker": { "package": "docker.io", "daemon": { "log-driver": "local" },

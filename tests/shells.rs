@@ -169,6 +169,30 @@ fn a_secret_is_written_closed_and_not_kept() {
 }
 
 #[test]
+fn a_file_says_whether_it_holds_the_secret_and_nothing_of_it() {
+    in_each_shell(|room| {
+        let secret = File {
+            content: Content::Secret {
+                template: format!("{{\"secret\": \"{}\"}}", slot(0)),
+                secrets: vec![SecretRef::Env("TOKEN".to_owned())],
+                label: "agent".to_owned(),
+            },
+            mode: "600",
+            ..file(room.text("secret.json"), "")
+        };
+        room.settles(&Resource::File(secret.clone()));
+        let asked = |value: &str| {
+            let output = room.run(&secret.holds().unwrap().script(|_| value.to_owned()));
+            assert!(output.status.success(), "{:?}: {}", room.shell, said(&output));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(asked(SECRET), "");
+        assert_eq!(asked("another"), format!("{}\n", secret.path));
+        assert!(file(room.text("plain"), "text").holds().is_none());
+    });
+}
+
+#[test]
 fn a_full_disk_leaves_the_old_file() {
     in_each_shell(|room| {
         let path = room.path("etc/conf");

@@ -1,11 +1,13 @@
 //! `provision status`: how the cluster is, as its components say.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::cli::{Output, Reach, Source};
-use crate::commands::session::{Session, recorder, run_id, sink, start};
+use crate::commands::session::{Quit, Session, recorder, run_id, sink, start};
 use crate::event::{Event, Sink as _};
 use crate::health::{Health, Member, leaders_agents};
 use crate::observe;
@@ -15,7 +17,7 @@ use crate::remote::fleet::look;
 use crate::report::exit;
 use crate::resource::{Look, ResourceId, package};
 use crate::tasks;
-use crate::ui::line;
+use crate::ui::{line, styled};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -26,13 +28,38 @@ pub struct Args {
     reach: Reach,
     #[command(flatten)]
     output: Output,
+    /// Look again and again, until Ctrl-C
+    #[arg(short = 'w', long)]
+    watch: bool,
 }
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
+    loop {
+        let look = look_once(args).await?;
+        let (text, code) = match look {
+            Ok(look) => look,
+            Err(quit) => return Ok(quit.0),
+        };
+        if args.watch && std::io::stdout().is_terminal() {
+            styled(std::io::stdout().lock(), "\x1b[H\x1b[2J");
+        }
+        line(std::io::stdout().lock(), text.trim_end());
+        if !args.watch {
+            return Ok(code);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What is there now, in words or as one object, and the exit code for it.
+async fn look_once(args: &Args) -> anyhow::Result<Result<(String, u8), Quit>> {
     let mut session = match start(&args.source, Some(&args.reach)).await? {
         Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
+        Err(quit) => return Ok(Err(quit)),
     };
     let run = run_id();
     let quiet = Output { json: false, ..args.output.clone() };
@@ -56,23 +83,25 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let sick = healths.iter().any(|(task, health)| {
         !not_needed(*task) && health.members.values().any(|m| matches!(m, Member::Sick(_)))
     });
-    if args.output.json {
+    let text = if args.output.json {
         let value = json!({
             "cluster": session.inventory.cluster,
             "health": healths.iter().map(|(task, health)| (task.name(), health)).collect::<std::collections::BTreeMap<_, _>>(),
             "unreachable": observed.unreachable(),
         });
-        line(std::io::stdout().lock(), &serde_json::to_string_pretty(&value)?);
+        // Of several looks each is a line.
+        if args.watch { value.to_string() } else { serde_json::to_string_pretty(&value)? }
     } else {
-        line(std::io::stdout().lock(), text(&session, &observed, &healths).trim_end());
-    }
-    Ok(if sick {
+        text(&session, &observed, &healths)
+    };
+    let code = if sick {
         exit::FAILED
     } else if observed.unreachable().is_empty() {
         exit::OK
     } else {
         exit::UNREACHABLE
-    })
+    };
+    Ok(Ok((text, code)))
 }
 
 /// Whether any dispatcher may run at all (it is left stopped where there is no libmesos).
