@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::apply::{Run, Stop};
 use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::locks;
-use crate::commands::plan::{announce, ask_all, hold_back, preflight_all, running_work};
+use crate::commands::plan::{Made, ask_all, make};
 use crate::commands::rotation::changed_secrets;
 use crate::commands::saved;
 use crate::commands::session::{Session, confirm, has_errors, recorder, run_id, sink, start};
@@ -19,7 +19,6 @@ use crate::inventory::{HostName, Problem, Severity};
 use crate::observe;
 use crate::plan::saved::Saved;
 use crate::plan::{Plan, Scope, plan, text};
-use crate::preflight;
 use crate::records::{self, EventLog, Record};
 use crate::remote::Change as _;
 use crate::remote::fleet::{Fleet, Opening};
@@ -169,18 +168,9 @@ impl Job<'_> {
         answers: super::plan::Answers,
         recorder: &Arc<Recorder>,
     ) -> anyhow::Result<u8> {
-        let observed = self.session.observed(answers)?;
-        let mut plan = plan(&self.session.inventory, &self.session.desired, &observed, &self.scope);
-        announce(recorder, &self.session.inventory, &observed, &plan);
-        let mut found = if plan.is_empty() {
-            Vec::new()
-        } else {
-            let answers = preflight_all(&self.session.inventory, fleet, &plan).await;
-            preflight::check(&self.session.inventory, &plan, &observed, &answers)
-        };
+        let made = make(&mut self.session, fleet, answers, &self.scope, recorder).await?;
+        let Made { observed, plan, mut found } = made;
         found.extend(changed_secrets(&self.session.desired, &observed, fleet).await);
-        hold_back(&mut plan, &found);
-        plan.hits = running_work(&self.session, fleet, &plan, &observed).await;
         if let Some(saved) = &self.saved {
             let (source, limits) = (&self.source, &self.limits);
             let now = saved::save(

@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::saved::{save, write};
 use crate::commands::session::{Session, recorder, run_id, sink, start};
-use crate::event::{Event, Sink as _};
+use crate::event::{Event, Sink};
 use crate::health::{self, Check, MASTER_PORT, Question, leaders_agents};
 use crate::inventory::{Host, HostName, Inventory, Problem};
 use crate::observe;
 use crate::plan::hits::{self, Hit};
-use crate::plan::{Observed, Plan, plan, text};
+use crate::plan::{Observed, Plan, Scope, plan, text};
 use crate::preflight;
 use crate::remote::Ask;
 use crate::remote::fleet::look;
@@ -75,18 +75,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let probes = observe::probes(&session.inventory, &session.desired);
     let opened = look(&opening, &probes, &sink(&recorder)).await;
     let fleet = Arc::new(opened.fleet);
-    let observed = session.observed(opened.answers)?;
-    let mut plan = plan(&session.inventory, &session.desired, &observed, &scope);
-    announce(&recorder, &session.inventory, &observed, &plan);
-    let found = if plan.is_empty() {
-        Vec::new()
-    } else {
-        let answers = preflight_all(&session.inventory, &fleet, &plan).await;
-        let found = preflight::check(&session.inventory, &plan, &observed, &answers);
-        hold_back(&mut plan, &found);
-        found
-    };
-    plan.hits = running_work(&session, &fleet, &plan, &observed).await;
+    let made = make(&mut session, &fleet, opened.answers, &scope, &recorder).await?;
+    let Made { observed, plan, found } = made;
     if let Some(fleet) = Arc::into_inner(fleet) {
         fleet.close().await;
     }
@@ -132,6 +122,30 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     Ok(code)
+}
+
+/// A plan, with what speaks against it.
+pub(crate) struct Made {
+    pub(crate) observed: Observed,
+    pub(crate) plan: Plan,
+    /// What preflight found, and on which host.
+    pub(crate) found: Vec<(Option<HostName>, Problem)>,
+}
+
+/// Plans, and asks what must be so before the first change.
+pub(crate) async fn make<Hosts: Ask>(
+    session: &mut Session,
+    hosts: &Arc<Hosts>,
+    answers: Answers,
+    scope: &Scope,
+    recorder: &Recorder,
+) -> anyhow::Result<Made> {
+    let observed = session.observed(answers)?;
+    let mut plan = plan(&session.inventory, &session.desired, &observed, scope);
+    announce(recorder, &session.inventory, &observed, &plan);
+    let found = preflight_all(&session.inventory, hosts, &mut plan, &observed, recorder).await;
+    plan.hits = running_work(session, hosts, &plan, &observed).await;
+    Ok(Made { observed, plan, found })
 }
 
 /// Says what was seen and planned, as events.
@@ -228,35 +242,95 @@ pub(crate) async fn ask_all<Hosts: Ask>(
     answers
 }
 
-/// Leaves undone what preflight says must wait, and only that.
-pub(crate) fn hold_back(plan: &mut Plan, found: &[(Option<HostName>, Problem)]) {
-    for (host, problem) in found {
+/// Puts the preflight question to every host that is to be changed, all at once; leaves out whoever no
+/// longer answers, and leaves undone what must wait.
+async fn preflight_all<Hosts: Ask>(
+    inventory: &Inventory,
+    hosts: &Arc<Hosts>,
+    plan: &mut Plan,
+    observed: &Observed,
+    sink: &dyn Sink,
+) -> Vec<(Option<HostName>, Problem)> {
+    if plan.is_empty() {
+        return Vec::new();
+    }
+    let probe = |host: &HostName| (host.clone(), preflight::probe(inventory, host));
+    let probes = plan.hosts().into_iter().map(probe).collect();
+    let mut answers = BTreeMap::new();
+    for (host, answer) in ask_all(hosts, probes).await {
+        match answer {
+            Ok(sections) => {
+                answers.insert(host, sections);
+            }
+            // Nothing is changed where it could not be asked whether that may be.
+            Err(reason) => {
+                plan.lose(&host, reason.clone());
+                sink.emit(Event::HostUnreachable { host, reason });
+            }
+        }
+    }
+    let found = preflight::check(inventory, plan, observed, &answers);
+    for (host, problem) in &found {
         if let (Some(host), preflight::REBOOT) = (host, problem.name) {
             plan.hold(host, Task::Agents, &problem.message);
         }
     }
+    found
 }
 
-/// Puts the preflight question to every host that is to be changed, all at once.
-pub(crate) async fn preflight_all<Hosts: Ask>(
-    inventory: &Inventory,
-    hosts: &Arc<Hosts>,
-    plan: &Plan,
-) -> BTreeMap<HostName, Sections> {
-    let mut tasks = JoinSet::new();
-    for host in plan.hosts() {
-        let (hosts, host) = (Arc::clone(hosts), host.clone());
-        let probe = preflight::probe(inventory, &host);
-        tasks.spawn(async move {
-            let answer = hosts.ask(&host, &probe, Duration::from_secs(30)).await;
-            (host, answer)
-        });
-    }
-    let mut answers = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        if let Ok((host, Ok(sections))) = joined {
-            answers.insert(host, sections);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::load::{Lab, load_text};
+    use crate::plan::{Action, Stage, Wave};
+    use crate::resource::ResourceId;
+
+    /// All of its hosts answer but one.
+    struct Half(HostName);
+
+    impl Ask for Half {
+        async fn ask(&self, host: &HostName, _: &Probe, _: Duration) -> Result<Sections, String> {
+            if *host == self.0 { Err("the wire is cut".to_owned()) } else { Ok(Sections::new()) }
         }
     }
-    answers
+
+    #[derive(Debug, Default)]
+    struct Heard(std::sync::Mutex<Vec<Event>>);
+
+    impl Sink for Heard {
+        fn emit(&self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cannot_be_asked_is_not_changed() {
+        let text = "version: 1\ncluster: c\nhosts:\n  m[1:2]: { address: \"10.0.0.[1:2]\" }\n\
+                    zookeeper: { servers: { m1: 1 } }\nmesos:\n  version: 1.11.0\n  package: { preinstalled: true }\n\
+                    \x20 masters: { hosts: [m1] }\n  agents: { p: { hosts: [m2] } }\n";
+        let loaded = load_text("i", text.as_bytes(), std::path::Path::new("/"), &[], Lab::No);
+        let (one, two) = (HostName::new("m1"), HostName::new("m2"));
+        let action = |task| Action {
+            task,
+            resource: ResourceId { kind: "file", name: "/f".to_owned() },
+            gaps: Vec::new(),
+            later: None,
+        };
+        let stage = |task: Option<Task>, hosts: &[&HostName]| {
+            let actions = vec![action(task.unwrap_or(Task::Base))];
+            let hosts = hosts.iter().map(|host| ((*host).clone(), actions.clone())).collect();
+            Stage { task, title: String::new(), waves: vec![Wave { hosts }] }
+        };
+        let stages = vec![stage(None, &[&one, &two]), stage(Some(Task::Agents), &[&two])];
+        let mut plan = Plan { stages, ..Plan::default() };
+        let (hosts, heard) = (Arc::new(Half(two.clone())), Heard::default());
+        let inventory = loaded.unwrap().inventory;
+        let observed = Observed::default();
+        preflight_all(&inventory, &hosts, &mut plan, &observed, &heard).await;
+        assert_eq!(plan.hosts().into_iter().collect::<Vec<_>>(), [&one]);
+        assert_eq!(plan.stages.len(), 1, "a stage of nobody is left");
+        assert_eq!(plan.unreachable[&two], "the wire is cut");
+        let heard = heard.0.into_inner().unwrap();
+        assert!(matches!(&heard[..], [Event::HostUnreachable { host, .. }] if *host == two));
+    }
 }

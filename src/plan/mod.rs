@@ -330,19 +330,38 @@ impl Plan {
 
     /// Leaves a task undone on a host, and what builds on it there.
     pub fn hold(&mut self, host: &HostName, task: Task, why: &str) {
-        for stage in self.stages.iter_mut().filter(|stage| stage.task >= Some(task)) {
+        for stage in self.take_out(host, |stage| stage.task >= Some(task)) {
+            self.blocked.push(Blocked {
+                host: host.clone(),
+                task: stage.unwrap_or(task),
+                because: Because::Earlier { what: why.to_owned() },
+            });
+        }
+    }
+
+    /// Leaves out a host that no longer answers: it is as unreachable as one that never did.
+    pub fn lose(&mut self, host: &HostName, why: String) {
+        self.take_out(host, |_| true);
+        self.unreachable.insert(host.clone(), why);
+    }
+
+    /// Takes a host's actions out of some stages; the tasks of those that had any.
+    fn take_out(
+        &mut self,
+        host: &HostName,
+        concerns: impl Fn(&Stage) -> bool,
+    ) -> Vec<Option<Task>> {
+        let mut tasks = Vec::new();
+        for stage in self.stages.iter_mut().filter(|stage| concerns(stage)) {
             for wave in &mut stage.waves {
                 if wave.hosts.remove(host).is_some() {
-                    self.blocked.push(Blocked {
-                        host: host.clone(),
-                        task: stage.task.unwrap_or(task),
-                        because: Because::Earlier { what: why.to_owned() },
-                    });
+                    tasks.push(stage.task);
                 }
             }
             stage.waves.retain(|wave| !wave.hosts.is_empty());
         }
         self.stages.retain(|stage| !stage.waves.is_empty());
+        tasks
     }
 
     /// Hosts on which anything would change.
