@@ -10,7 +10,6 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::drain::{drain, give_back};
 use crate::event::{Event, Outcome, Sink, SmokeOutcome};
 use crate::health::{self, Check, Health, Replies};
 use crate::inventory::{HostName, Inventory};
@@ -22,12 +21,14 @@ use crate::resource::proof::{NO_ROOM, NOT_RUN};
 use crate::resource::service::{self, State};
 use crate::resource::{self, Look, Resource};
 use crate::script::Step;
-use crate::smoke;
 use crate::tasks::{Desired, Rollout, Task};
 
+mod drain;
 mod gate;
 mod quorum;
+mod smoke;
 
+use drain::{drain, give_back};
 use quorum::Roll;
 
 /// One run of a plan.

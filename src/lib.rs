@@ -2,7 +2,6 @@
 pub mod apply;
 pub mod cli;
 pub mod commands;
-pub mod drain;
 pub mod event;
 pub mod health;
 pub mod inventory;
@@ -19,7 +18,6 @@ pub mod resource;
 pub mod schema;
 pub mod script;
 pub mod simulate;
-pub mod smoke;
 pub mod tasks;
 pub mod template;
 pub mod ui;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use crate::apply::Run;
+use super::Run;
 use crate::health::{Check, leaders_agents};
 use crate::inventory::HostName;
 use crate::remote::Change;
@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// One sentence. The agent may then be left drained; the next apply goes on with it.
-pub(crate) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> Result<(), String> {
+pub(super) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> Result<(), String> {
     let Some(drain) = wanted(run, host) else { return Ok(()) };
     let address = run.inventory.hosts.get(host).map(|host| host.address.to_string());
     let address = address.ok_or("it is not in the inventory")?;
@@ -66,7 +66,7 @@ pub(crate) async fn drain<Hosts: Change>(run: &Run<Hosts>, host: &HostName) -> R
 ///
 /// # Errors
 /// One sentence. The agent is then left drained; the next apply goes on with it.
-pub(crate) async fn give_back<Hosts: Change>(
+pub(super) async fn give_back<Hosts: Change>(
     run: &Run<Hosts>,
     host: &HostName,
 ) -> Result<(), String> {
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn the_recorded_drain_is_seen_to_go_on_and_to_end() {
         let draining =
-            include_str!("../tests/fixtures/real/masters/12-drain/04-slaves-draining.http");
+            include_str!("../../tests/fixtures/real/masters/12-drain/04-slaves-draining.http");
         let drained =
-            include_str!("../tests/fixtures/real/masters/12-drain/05-slaves-drained.http");
+            include_str!("../../tests/fixtures/real/masters/12-drain/05-slaves-drained.http");
         let states = |text: &str| -> Vec<String> {
             let body = body(text);
             let ids = body["slaves"].as_array().unwrap().iter();

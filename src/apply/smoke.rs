@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::apply::Run;
+use super::Run;
 use crate::event::{Event, SmokeOutcome};
 use crate::health::{self, Check, MASTER_PORT, Question};
 use crate::inventory::HostName;
@@ -25,7 +25,7 @@ const MEMORY_MIB: f64 = 896.0;
 const ASK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why there is no room for a pinned proof on its agent, when that is certain.
-pub(crate) async fn no_room<Hosts: Change>(run: &Run<Hosts>, proof: &Proof) -> Option<String> {
+pub(super) async fn no_room<Hosts: Change>(run: &Run<Hosts>, proof: &Proof) -> Option<String> {
     let agent = proof.agent.as_ref()?;
     let address = run.inventory.hosts.get(agent)?.address.to_string();
     let replies = run.replies(Check::Agents).await;
@@ -50,7 +50,7 @@ pub(crate) async fn no_room<Hosts: Change>(run: &Run<Hosts>, proof: &Proof) -> O
 }
 
 /// The cluster's own checks, each a result of its own: does every component serve?
-pub(crate) async fn cluster<Hosts: Change>(run: &Run<Hosts>) {
+pub(super) async fn cluster<Hosts: Change>(run: &Run<Hosts>) {
     for check in [Check::ZooKeeper, Check::Masters, Check::Agents] {
         let began = tokio::time::Instant::now();
         let health = run.health(check).await;
@@ -82,7 +82,7 @@ pub(crate) async fn cluster<Hosts: Change>(run: &Run<Hosts>) {
 
 /// What the leading master did not see of a run that says it succeeded; `None` when it saw the
 /// framework's tasks, on the agent they were pinned to.
-pub(crate) async fn unseen<Hosts: Change>(
+pub(super) async fn unseen<Hosts: Change>(
     run: &Run<Hosts>,
     proof: &Proof,
     output: &str,
@@ -127,7 +127,7 @@ fn tasks_of(framework: &Json) -> Vec<&Json> {
 
 /// The broken rung of a run through Mesos that failed or hung; `None` for other proofs, and when all
 /// rungs hold.
-pub(crate) async fn ladder<Hosts: Change>(
+pub(super) async fn ladder<Hosts: Change>(
     run: &Run<Hosts>,
     client: &HostName,
     proof: &Proof,
