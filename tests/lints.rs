@@ -205,6 +205,22 @@ fn lints_begin_where_their_rule_does() {
         (vec![default("spark.ssl.keyPassword", "x")], "plain-text-secret", true),
         (vec![set("spark.defaults", "{spark.ssl.keyPassword: ''}")], "plain-text-secret", false),
         (vec![flag("jwt_secret_key", "file:///etc/key")], "plain-text-secret", false),
+        (
+            vec![set(
+                "mesos.agents.p.flags",
+                r#"{docker_config: '{"auths": {"r": {"auth": "aHVudGVyMg=="}}}'}"#,
+            )],
+            "plain-text-secret",
+            true,
+        ),
+        (
+            vec![set(
+                "mesos.agents.p.flags",
+                r#"{executor_environment_variables: '{"TZ": "Asia/Seoul"}'}"#,
+            )],
+            "plain-text-secret",
+            false,
+        ),
         (vec![default("spark.mesos.executor.home", "/opt/spark/")], "spark-home", false),
         (vec![default("spark.mesos.executor.home", "/opt/spark2")], "spark-home", true),
         (

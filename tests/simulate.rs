@@ -365,6 +365,10 @@ fn excluded_resources_do_not_count() {
 }
 
 fn picture(workloads: &str) -> Outlook {
+    picture_with(workloads, &[])
+}
+
+fn picture_with(workloads: &str, sets: &[String]) -> Outlook {
     let text = format!(
         "version: 1\ncluster: c\nhosts: {{ m1: {{ address: 10.0.0.1 }}, \"a[1:4]\": {{ address: \"10.0.1.[1:4]\" }} }}\n\
          zookeeper: {{ servers: {{ m1: 1 }} }}\nmesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n\
@@ -375,7 +379,7 @@ fn picture(workloads: &str) -> Outlook {
         "0a".repeat(32)
     );
     let inventory =
-        load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No).unwrap().inventory;
+        load_text("i", text.as_bytes(), Path::new("/"), sets, Lab::No).expect("good").inventory;
     let all = applications(&inventory);
     let named = all.iter().filter(|a| a.name.is_some());
     let plans: Vec<Plan<'_>> = named
@@ -407,7 +411,7 @@ fn what_holds_an_application_back_is_named() {
         picture(&text).executors[0].binds.clone()
     };
     // All of the cores that it may have, and one executor less.
-    assert_eq!(binds("cores: 2, memory: 128MB", 8), BTreeMap::from([(Bind::CoresMax, 4)]));
+    assert_eq!(binds("cores: 1, memory: 128MB", 8), BTreeMap::from([(Bind::CoresMax, 4)]));
     assert_eq!(binds("cores: 2, memory: 128MB", 32), BTreeMap::from([(Bind::CoresMax, 4)]));
     assert_eq!(binds("cores: 8, memory: 128MB", 100), BTreeMap::from([(Bind::Cpus, 4)]));
     // 8192 MiB hold 4 of 2048 to the last byte, and not 2 of 4097.
@@ -418,6 +422,11 @@ fn what_holds_an_application_back_is_named() {
         16
     );
     assert_eq!(binds(exact, 99), BTreeMap::from([(Bind::Mem, 4)]));
+    // Room for one more of 4096 MiB to the byte, and the port is taken.
+    let port = ["spark.defaults.spark.blockManager.port=31500".to_owned()];
+    let one = "w: { executors: { cores: 1, memory: 3712MB }, cores_max: 99 }";
+    let placed = &picture_with(one, &port).executors[0];
+    assert_eq!((placed.executors, &placed.binds), (4, &BTreeMap::from([(Bind::Other, 4)])));
 }
 
 #[test]

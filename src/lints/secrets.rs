@@ -106,10 +106,8 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
         Some(agent.flags.iter().map(move |(k, v)| (format!("mesos.agents.{name}"), k, v)))
     });
     for (path, flag, value) in masters.chain(agents.flatten()) {
-        let json = value.trim_start().starts_with('{') && value.contains("\"secret\"");
-        let by_name =
-            is_secret_key(flag) && !value.contains('/') && !BOOLEAN.contains(&value.as_str());
-        if json || (by_name && flag.ends_with("secret")) {
+        // Those that take a secret by itself take it as a path.
+        if serde_json::from_str(value).is_ok_and(|json| holds_secret("", &json)) {
             let message = format!("the flag `{flag}` holds a secret in plain text");
             let help = format!("write {flag}: file:///… and keep that file 0600");
             hits.push(Hit::error(format!("{path}.flags.{flag}"), message, help));
@@ -121,7 +119,9 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
 /// Whether there is a password, or text below a key that names one, anywhere in it.
 fn holds_secret(key: &str, value: &Json) -> bool {
     match value {
-        Json::String(text) => (is_secret_key(key) && !text.is_empty()) || url_with_password(text),
+        // `auth` is what Docker's config.json calls a user and password.
+        Json::String(text) if is_secret_key(key) || key == "auth" => !text.is_empty(),
+        Json::String(text) => url_with_password(text),
         Json::Array(list) => list.iter().any(|value| holds_secret(key, value)),
         Json::Object(map) => map.iter().any(|(key, value)| holds_secret(key, value)),
         _ => false,
@@ -146,8 +146,6 @@ fn unread_credential(look: &Look<'_>) -> Vec<Hit> {
     };
     old.filter(|_| wanted).map(hit).into_iter().collect()
 }
-
-const BOOLEAN: [&str; 4] = ["true", "false", "1", "0"];
 
 fn as_root(look: &Look<'_>) -> Vec<Hit> {
     let root = look.inventory.spark.as_ref().is_some_and(|spark| spark.user == "root");

@@ -1,7 +1,11 @@
 //! C: files and disks. A managed file is the old one or the new one, whole; what was somebody else's is
 //! refused or kept.
 
-use super::twin::{Host, Ran};
+use std::process::Command;
+
+use super::connection::through;
+use super::proxy::Proxy;
+use super::twin::{Host, Ran, run, until};
 
 const TASKS: &str = "base,spark";
 const DEFAULTS: &str = "/opt/spark/conf/spark-defaults.conf";
@@ -58,6 +62,25 @@ fn fault_42_no_inodes_is_said_to_be_that() {
     let before = host.tree();
     apply(&host, &[]).said(1, &["h1", "inodes", "nothing was changed"]);
     assert_eq!(host.tree(), before);
+}
+
+#[test]
+fn fault_43_an_upload_that_is_cut_leaves_no_part_of_the_file() {
+    let host = Host::start();
+    let proxy = Proxy::to(&host.address);
+    through(&host, &proxy);
+    // The archive has twice as many bytes, and little goes before it.
+    proxy.cut_at(100_000);
+    let mut running = host.operator.start("apply", &["-y", "-v", "-t", TASKS]);
+    // What arrived is thrown away there, and all of it is sent again.
+    running.line(&["changed h1: unpacked /opt/spark-3.5.1-"]);
+    running.wait().said(0, &["Apply complete"]);
+    assert!(proxy.was_cut(), "the wire was never cut: {} bytes went", proxy.sent());
+    let cached = host.sh("cd /var/lib/provision/cache; ls -A; sha512sum <$(ls -A)");
+    let here = run(Command::new("sha512sum").arg(host.operator.path("spark.tgz")), "").out;
+    assert_eq!(cached.lines().count(), 2, "a part is left: {cached}");
+    assert_eq!(cached.lines().last().unwrap()[..128], here[..128]);
+    host.is_converged(TASKS);
 }
 
 #[test]
@@ -177,6 +200,36 @@ fn fault_51_tmp_need_not_be_executable() {
     let host = Host::start_with(&["--tmpfs", "/tmp:noexec", "--tmpfs", "/var/tmp:noexec"]);
     host.applied(TASKS);
     host.is_converged(TASKS);
+}
+
+#[test]
+fn fault_52_a_run_killed_between_a_file_and_its_restart_is_finished_with_the_restart() {
+    let host = Host::start();
+    let tasks = "base,zookeeper";
+    host.applied(tasks);
+    let invocation = || host.sh("systemctl show -p InvocationID --value zookeeper");
+    let before = invocation();
+    host.operator.edit("zookeeper: {", "zookeeper: { config: { tickTime: 2500 },");
+    // Once the new file has its name, the action waits until our process is gone.
+    let held =
+        "case \"$*\" in *zoo.cfg) touch /renamed; until [ -e /gate ]; do sleep 0.1; done ;; esac";
+    host.wrap("mv", &format!("REAL \"$@\" || exit\n{held}"));
+    let running = host.operator.start("apply", &["-y", "-t", tasks]);
+    host.until("test -e /renamed");
+    running.signal("KILL");
+    assert_eq!(running.wait().code, 137);
+    host.sh("touch /gate");
+    until("its shell has ended", || host.try_sh("flock -n /run/provision/lock true", "").code == 0);
+    host.sh("rm /usr/local/sbin/mv; grep -q tickTime=2500 /etc/zookeeper/conf/zoo.cfg");
+    assert_eq!(invocation(), before, "it was restarted all the same");
+    // The file is as it should be, and that is not all.
+    let plan = host.run("plan", &["-t", tasks, "--detailed-exitcode"]);
+    plan.said(2, &["service zookeeper: started with other inputs", "1 to change"]);
+    host.run("apply", &["-y", "-t", tasks]).said(0, &["changed h1: service zookeeper"]);
+    assert_ne!(invocation(), before);
+    let tick = "exec 3<>/dev/tcp/localhost/2181; echo conf >&3; grep ^tickTime <&3";
+    assert_eq!(host.sh(&format!("bash -c '{tick}'")), "tickTime=2500\n");
+    host.is_converged(tasks);
 }
 
 #[test]

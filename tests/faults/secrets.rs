@@ -211,8 +211,8 @@ fn fault_93_a_secret_is_in_no_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| heard.lock().unwrap().push_str(&info.to_string())));
     let panicked = std::panic::catch_unwind(|| {
-        let held: Result<(), _> = Err((secrets, password));
-        held.unwrap();
+        let failing = || -> Result<(), _> { Err((secrets, password)) };
+        failing().unwrap();
     });
     std::panic::set_hook(before);
     assert!(panicked.is_err());
