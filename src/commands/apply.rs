@@ -11,7 +11,9 @@ use crate::commands::locks;
 use crate::commands::plan::{Made, ask_all, make};
 use crate::commands::rotation::changed_secrets;
 use crate::commands::saved;
-use crate::commands::session::{Session, confirm, has_errors, recorder, run_id, sink, start};
+use crate::commands::session::{
+    Session, again, confirm, has_errors, recorder, run_id, sink, start,
+};
 use crate::event::{Event, Sink};
 use crate::health::Check;
 use crate::inventory::show::without_passwords;
@@ -232,7 +234,7 @@ impl Job<'_> {
             leave(&record, &self.session, fleet).await;
         }
         if !self.args.output.json {
-            let command = format!("provision apply {}", self.source.inventory.display());
+            let command = again("apply", &self.source, &self.limits);
             let words = summary::text(&inventory, &report, &command, leader.as_ref());
             line(std::io::stdout().lock(), words.trim_end());
             if !plan.is_empty() {
@@ -345,10 +347,10 @@ fn outcome(report: &Report, code: u8) -> records::Outcome {
 
 fn closing(report: &Report, code: u8, recorder: &Recorder) -> String {
     format!(
-        "Apply {}: {} changed on {} hosts in {}.",
+        "Apply {}: {} changed on {} in {}.",
         if code == exit::OK { "complete" } else { "ended" },
         report.changes(),
-        report.changed.len(),
+        text::counted(report.changed.len(), "host"),
         crate::ui::plain::took(recorder.seconds())
     )
 }

@@ -15,7 +15,7 @@ use crate::event::Sink;
 use crate::health::leaders_agents;
 use crate::inventory::load::{Lab, Request, load};
 use crate::inventory::select::select;
-use crate::inventory::show::{Style, show};
+use crate::inventory::show::{Style, show, without_passwords};
 use crate::inventory::{HostName, Inventory, Problem, SecretRef, Severity};
 use crate::lab;
 use crate::mesos::live::AgentInfo;
@@ -26,7 +26,7 @@ use crate::remote::shell::Places;
 use crate::remote::ssh::{Options, UnknownKeys};
 use crate::report::exit;
 use crate::resource::Resource;
-use crate::script::{Sections, Step};
+use crate::script::{Sections, Step, quote_all};
 use crate::tasks::{Desired, Task, World, desire};
 use crate::template::Templates;
 use crate::ui::github::Github;
@@ -307,6 +307,22 @@ fn password(reach: &Reach) -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
+/// The words that ask for the same again.
+pub fn again(command: &str, source: &Source, limits: &Limits) -> String {
+    let inventory = source.inventory.to_string_lossy();
+    let tasks = limits.tasks.join(",");
+    let mut words = vec!["provision", command, &*inventory];
+    if source.lab {
+        words.push("--lab");
+    }
+    words.extend(source.sets.iter().flat_map(|set| ["-e", set]));
+    words.extend(limits.limit.iter().flat_map(|limit| ["-l", limit]));
+    if !tasks.is_empty() {
+        words.extend(["-t", &*tasks]);
+    }
+    without_passwords(&quote_all(words))
+}
+
 /// A new run's id: its time, and enough of the clock's fine digits to tell two runs apart.
 pub fn run_id() -> String {
     let now = SystemTime::now();
@@ -352,4 +368,26 @@ pub fn confirm(question: &str) -> Result<bool, String> {
 /// Prints preflight findings; whether any is an error.
 pub fn has_errors(found: &[(Option<HostName>, Problem)]) -> bool {
     found.iter().any(|(_, problem)| problem.severity == Severity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_asks_for_the_same() {
+        let source = Source {
+            inventory: "my inventory.yaml".into(),
+            sets: vec!["proxy.http=http://u:secret@p".to_owned()],
+            lab: true,
+        };
+        let limits = Limits {
+            limit: Some("a*".to_owned()),
+            tasks: vec!["base".to_owned(), "agents".to_owned()],
+        };
+        let words = again("apply", &source, &limits);
+        assert!(words.starts_with("provision apply 'my inventory.yaml' --lab -e proxy.http="));
+        assert!(words.ends_with(" -l 'a*' -t base,agents"), "{words}");
+        assert!(!words.contains("secret"), "{words}");
+    }
 }

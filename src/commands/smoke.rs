@@ -7,7 +7,7 @@ use crate::apply::{Run, Stop};
 use crate::cli::{Limits, Reach, RunOutput, Source};
 use crate::commands::apply::watch_signals;
 use crate::commands::plan::announce;
-use crate::commands::session::{recorder, run_id, sink, start};
+use crate::commands::session::{again, recorder, run_id, sink, start};
 use crate::event::{Event, Sink as _, SmokeOutcome};
 use crate::health::Check;
 use crate::observe;
@@ -96,7 +96,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let code = report.exit();
     recorder.end(code);
     if !args.output.json {
-        let command = format!("provision smoke {}", args.source.inventory.display());
+        // Smoke has no `-t`: it is one task.
+        let limits = Limits { tasks: Vec::new(), ..limits };
+        let command = again("smoke", &args.source, &limits);
         let words = summary::text(&inventory, &report, &command, leader.as_ref());
         line(std::io::stdout().lock(), words.trim_end());
         line(std::io::stdout().lock(), &counts(&report));

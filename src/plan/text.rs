@@ -63,20 +63,24 @@ pub fn summary(plan: &Plan) -> String {
     let mut line = if plan.is_empty() {
         "No changes that could be made".to_owned()
     } else {
-        format!("Plan: {adds} to add, {changes} to change, on {}", hosts(plan.hosts().len()))
+        format!(
+            "Plan: {adds} to add, {changes} to change, on {}",
+            counted(plan.hosts().len(), "host")
+        )
     };
     if !plan.blocked.is_empty() {
         let _ = write!(line, "; {} blocked", plan.blocked.len());
     }
     if !plan.unreachable.is_empty() {
-        let _ = write!(line, "; {} unreachable", hosts(plan.unreachable.len()));
+        let _ = write!(line, "; {} unreachable", counted(plan.unreachable.len(), "host"));
     }
     line.push('.');
     line
 }
 
-fn hosts(n: usize) -> String {
-    if n == 1 { "1 host".to_owned() } else { format!("{n} hosts") }
+/// `1 host`, `2 hosts`.
+pub fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// Nothing of it is there: add. Something is, and differs: change.

@@ -3,6 +3,7 @@
 use super::{Colour, Render, styled};
 use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
 use crate::inventory::Severity;
+use crate::plan::text::counted;
 
 /// Prints one line for whatever a person wants to know.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
         Event::HostUnreachable { host, reason } => format!("! {host}: unreachable: {reason}"),
         Event::Blocked { host, task, reason } => format!("! {host}: {task}: blocked: {reason}"),
         Event::StageStarted { stage, hosts, actions } => {
-            format!("==> {stage}: {actions} actions on {hosts} hosts")
+            format!("==> {stage}: {} on {}", counted(*actions, "action"), counted(*hosts, "host"))
         }
         Event::WaveStarted { wave, waves, hosts, .. } if *waves > 1 => {
             let names: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();

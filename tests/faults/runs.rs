@@ -210,7 +210,7 @@ fn fault_64_a_saved_plan_is_done_exactly_or_refused_once_the_world_has_moved() {
     host.operator.edit("cluster: faulty", "cluster: faults");
     // Nothing moved.
     save();
-    apply().said(0, &["Apply complete: 1 changed on 1 hosts"]);
+    apply().said(0, &["Apply complete: 1 changed on 1 host"]);
     assert_eq!(host.sh(&format!("grep cores.max {DEFAULTS}")).trim(), "spark.cores.max 1");
     // What was done needs no doing again, and is no longer what the plan saw.
     let before = host.tree();
