@@ -65,16 +65,13 @@ async fn a_second_run_uses_the_connection_of_the_first() {
     // One session is all there is.
     let refused = link.shell(None).await.unwrap_err();
     assert!(refused.sentence.contains("MaxSessions"), "{refused}");
-    looker.close().await;
-    let again = connect(&ssh, &options).await.unwrap();
-    let mut opened = again.shell(None).await;
-    until(async || {
-        if opened.is_err() {
-            opened = again.shell(None).await;
-        }
-        opened.is_ok()
-    })
-    .await;
+    // One that ends meanwhile is waited for.
+    let (opened, ()) = tokio::join!(link.shell(None), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        looker.close().await;
+    });
+    opened.unwrap();
+    connect(&ssh, &options).await.unwrap();
     assert_eq!(sshd.logins(), 1);
     // Other settings, other connection.
     let other = Ssh { connect_timeout: Duration::from_secs(9), ..ssh.clone() };

@@ -39,6 +39,8 @@ pub enum Cause {
     Jump,
     /// sshd sheds connections; worth another try.
     Startups,
+    /// No further session on the connection; one may end soon.
+    Sessions,
     /// The user's ssh_config, or a setting of the inventory.
     Config,
     /// The private key file.

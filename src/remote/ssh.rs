@@ -59,6 +59,9 @@ const SOCKET_BYTES: usize = 90;
 const PERSIST: &str = "600";
 /// How often a handshake is tried that sshd sheds.
 const TRIES: u32 = 3;
+/// How often a session is asked for of a host that has no more of them, and what lies between.
+const SESSION_TRIES: u32 = 10;
+const SESSION_PAUSE: Duration = Duration::from_millis(300);
 /// What a handshake may take after ConnectTimeout has done its part (it does not bound a jump).
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
 /// How often a handshake is looked after.
@@ -78,14 +81,20 @@ impl Link {
     /// Opens a shell, as root when the inventory says so. The password is sudo's, and is written
     /// only when sudo asks for it.
     pub async fn shell(&self, password: Option<&str>) -> Result<Opened, Unreachable> {
-        let first = self.open(password).await;
-        match first {
-            // The master may have died since: nothing has begun, so one reconnect is safe.
-            Err(Unreachable { cause: Cause::Dropped, .. }) => {
-                self.master.ensure(&self.ssh, &self.options).await?;
-                self.open(password).await
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.open(password).await {
+                // The master may have died since: nothing has begun, so one reconnect is safe.
+                Err(Unreachable { cause: Cause::Dropped, .. }) if tries == 1 => {
+                    self.master.ensure(&self.ssh, &self.options).await?;
+                }
+                // The shell of a run that has just ended may still hold the only session.
+                Err(Unreachable { cause: Cause::Sessions, .. }) if tries < SESSION_TRIES => {
+                    sleep(SESSION_PAUSE).await;
+                }
+                result => return result,
             }
-            other => other,
         }
     }
 
@@ -309,7 +318,7 @@ impl Master {
         let text = chain(error);
         if text.contains("Session open refused by peer") {
             return Unreachable::new(
-                Cause::Other,
+                Cause::Sessions,
                 "the host opens no further session on this connection (MaxSessions); end other uses of it and run again".to_owned(),
             );
         }
