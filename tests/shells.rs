@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use provision::inventory::{Digest, Fetch, Proxy, SecretRef, Source};
 use provision::resource::directory::Directory;
@@ -498,7 +499,7 @@ fn images_are_built_loaded_and_pulled() {
             trees: vec![("spark".to_owned(), tree, "bin/spark-submit")],
             blobs: vec![("mesos.deb".to_owned(), local(&room.path("mesos.deb")))],
         };
-        let built = image("spark-mesos", Origin::Build(build.clone()));
+        let built = image("spark-mesos", Origin::Build(Arc::new(build.clone())));
         room.fails_with("build", &built);
         room.settles(&built);
         let context = room.path("state/context");

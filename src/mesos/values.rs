@@ -114,7 +114,8 @@ impl Resources {
         if name.is_empty() {
             return Err("a resource has no name".to_owned());
         }
-        if name.contains([';', ':', '(']) || name != name.trim() {
+        // A list that begins with `[` is read as JSON.
+        if name.contains([';', ':', '(']) || name.starts_with('[') || name != name.trim() {
             return Err(format!("`{name}` cannot be the name of a resource"));
         }
         roles::check_name(role, version)?;

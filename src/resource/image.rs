@@ -1,6 +1,7 @@
 //! A Docker image: built here, loaded from an archive or pulled by digest.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::unpacked::UNPACK;
 use super::{Facts, Look, digest_of, fetched};
@@ -25,7 +26,7 @@ pub struct Image {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
     /// Built on the host.
-    Build(Build),
+    Build(Arc<Build>),
     /// Loaded from an archive; whatever names are in it are remembered in a stamp.
     Load {
         /// The archive.
@@ -276,7 +277,7 @@ mod tests {
             trees: Vec::new(),
             blobs: Vec::new(),
         };
-        Image { name: name.into(), origin: Origin::Build(build), proxy: Proxy::default() }
+        Image { name: name.into(), origin: Origin::Build(Arc::new(build)), proxy: Proxy::default() }
     }
 
     fn look(name: &str, text: &str) -> Look {

@@ -1,5 +1,7 @@
 //! The image of Spark's executors, on every agent before anything rolls.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{Card, Wish, Wishes, World, together};
@@ -37,7 +39,7 @@ pub(super) fn image(world: &World<'_>, spark: &Spark) -> Result<Image, String> {
             ),
         },
         SparkImage::Build { base, packages, .. } => {
-            Origin::Build(build(world, inventory, spark, base, packages)?)
+            Origin::Build(Arc::new(build(world, inventory, spark, base, packages)?))
         }
     };
     Ok(Image { name: spark.image.name().to_owned(), origin, proxy: inventory.proxy.clone() })

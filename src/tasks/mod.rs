@@ -156,10 +156,18 @@ pub struct Desired {
 /// # Errors
 /// A template that does not render: its name, line and what is undefined.
 pub fn desire(world: &World<'_>) -> Result<Desired, String> {
+    desire_of(world, &ALL)
+}
+
+/// The same of some tasks, in their order.
+///
+/// # Errors
+/// As [`desire`].
+pub fn desire_of(world: &World<'_>, tasks: &[Task]) -> Result<Desired, String> {
     let mut desired = Desired::default();
     // What two tasks want of one host in the same way (the Mesos package, say) belongs to the first.
     let mut seen: BTreeMap<HostName, BTreeSet<ResourceId>> = BTreeMap::new();
-    for task in ALL {
+    for &task in tasks {
         let mut wishes = (task.card().desire)(world)?;
         for (host, wishes) in &mut wishes {
             let seen = seen.entry(host.clone()).or_default();
