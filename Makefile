@@ -46,5 +46,5 @@ engine:
 tools:
 	sh tests/assets/tools.sh
 
-bench: ## Figures beside pyinfra, Ansible and plain ssh; writes docs/benchmarks.md
+bench: engine tools ## Figures beside pyinfra, Ansible and plain ssh; writes docs/benchmarks.md
 	sh benches/run.sh

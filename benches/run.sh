@@ -35,6 +35,8 @@ for part in "$@"; do
   case $part in
     converge)
       if [ ! -x "$BENCH_WORK/venv/bin/ansible-playbook" ]; then
+        # Debian has it in a package of its own.
+        python3 -c 'import ensurepip, venv' 2>/dev/null || apt-get install -y -q python3-venv >/dev/null
         python3 -m venv "$BENCH_WORK/venv"
         "$BENCH_WORK/venv/bin/pip" install -q 'pyinfra>=3,<4' 'ansible-core>=2.19,<2.20'
       fi
