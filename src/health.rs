@@ -471,7 +471,9 @@ fn first_line(body: &str) -> String {
         .to_owned()
 }
 
-/// The probe that puts all questions: one `curl` for every URL, one `bash` for every ZooKeeper.
+/// The probe that puts all questions: one `curl` for every URL, one `bash` for every ZooKeeper. Where curl
+/// is missing bash asks for URLs too: a leading master that could not be asked would be taken for dead, and
+/// its quorum for lost.
 pub fn probe(questions: &[Question]) -> Probe {
     let mut probe = Probe::default();
     let urls: Vec<&str> = questions
@@ -479,10 +481,13 @@ pub fn probe(questions: &[Question]) -> Probe {
         .filter_map(|q| if let Question::Http(url) = q { Some(url.as_str()) } else { None })
         .collect();
     if !urls.is_empty() {
+        let by_bash: String = urls.iter().filter_map(|url| by_bash(url)).collect();
         probe.section(
             "http",
             format!(
-                "! command -v curl >/dev/null 2>&1 || curl -s -g -m 8 --connect-timeout 2 --noproxy '*' -w '\\n{MARK} %{{http_code}}\\n' {} 2>/dev/null",
+                "if command -v curl >/dev/null 2>&1; then\n\
+                 curl -s -g -m 8 --connect-timeout 2 --noproxy '*' -w '\\n{MARK} %{{http_code}}\\n' {} 2>/dev/null\n\
+                 else\n{by_bash}fi",
                 quote_all(urls)
             ),
         );
@@ -511,6 +516,21 @@ pub fn probe(questions: &[Question]) -> Probe {
 }
 
 const MARK: &str = "@@provision";
+
+/// Asks for one URL and prints what [`probe`]'s curl prints.
+fn by_bash(url: &str) -> Option<String> {
+    let (at, path) = url.strip_prefix("http://")?.split_once('/')?;
+    let (host, port) = at.rsplit_once(':')?;
+    let words = [host.trim_matches(['[', ']']), port, &format!("/{path}")].map(quote).join(" ");
+    // HTTP/1.0, so that the end of the answer is the end of the connection.
+    let get = quote(&format!(
+        "exec 3<>\"/dev/tcp/$0/$1\" || exit; printf 'GET %s HTTP/1.0\\r\\n\\r\\n' \"$2\" >&3; \
+         IFS=' ' read -r _ c _ <&3 || exit; \
+         while IFS= read -r l <&3 && [ -n \"${{l%?}}\" ]; do :; done; \
+         cat <&3; printf '\\n{MARK} %s\\n' \"$c\""
+    ));
+    Some(format!("timeout 8 bash -c {get} {words} 2>/dev/null || printf '\\n{MARK} 000\\n'\n"))
+}
 
 /// What was answered to [`probe`].
 pub fn replies(questions: &[Question], sections: &Sections) -> Replies {

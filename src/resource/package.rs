@@ -62,7 +62,8 @@ impl Packages {
 pub const HOLDER: &str = r#"apt_holder() {
   for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
     inode=$(stat -c %i "$lock" 2>/dev/null) || continue
-    for pid in $(awk -v end=":$inode" '$2 != "->" && substr($6, length($6) - length(end) + 1) == end { print $5 }' /proc/locks); do
+    pids=$(awk -v end=":$inode" '$2 != "->" && substr($6, length($6) - length(end) + 1) == end { print $5 }' /proc/locks)
+    for pid in $pids; do
       [ -n "$(find "/proc/$pid/fd" -lname "$lock" 2>/dev/null)" ] || continue
       printf '%s (pid %s)\n' "$(cat "/proc/$pid/comm")" "$pid"
       return 0

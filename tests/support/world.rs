@@ -134,8 +134,9 @@ impl World {
                 }
                 "units" => machine.show(body),
                 "images" => machine.images(),
-                "weights" => self.http(host, body, "\n@CODE\n"),
-                "http" => self.http(host, body, "\n@@provision CODE\n"),
+                "weights" if machine.packages.contains_key("curl") => self.http(body, "\n@CODE\n"),
+                "weights" => String::new(),
+                "http" => self.http(body, "\n@@provision CODE\n"),
                 "zookeeper" => body
                     .lines()
                     .filter(|line| line.starts_with("timeout"))
@@ -356,10 +357,7 @@ impl World {
         }
     }
 
-    fn http(&self, host: &HostName, script: &str, mark: &str) -> String {
-        if !self.machines[host].packages.contains_key("curl") {
-            return String::new();
-        }
+    fn http(&self, script: &str, mark: &str) -> String {
         let mut text = String::new();
         for word in script.split_whitespace().filter(|word| word.starts_with("http://")) {
             let rest = word.strip_prefix("http://").expect("http");
