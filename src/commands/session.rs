@@ -1,6 +1,7 @@
 //! What every command that reads an inventory or reaches hosts begins with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::process::Stdio;
@@ -323,12 +324,14 @@ pub fn again(command: &str, source: &Source, limits: &Limits) -> String {
     without_passwords(&quote_all(words))
 }
 
-/// A new run's id: its time, and enough of the clock's fine digits to tell two runs apart.
+/// A new run's id: its time to the microsecond, so that ids sort as runs began, and chance, for two that
+/// begin together.
 pub fn run_id() -> String {
     let now = SystemTime::now();
     let nanos = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     let time: String = rfc3339(now).chars().filter(char::is_ascii_alphanumeric).take(15).collect();
-    format!("{time}Z-{:05x}", nanos >> 10 & 0xf_ffff)
+    let chance = RandomState::new().build_hasher().finish() & 0xfff;
+    format!("{time}Z-{:05x}{chance:03x}", nanos >> 10 & 0xf_ffff)
 }
 
 /// The recorder of a run, drawing as asked.

@@ -34,8 +34,13 @@ p_lock() {
   # Actions inherit this descriptor: the kernel frees the lock when the last of them has ended.
   exec 9<>"$p_lockfile"
   if ! flock -n 9; then
-    p_said=
-    read -r p_said <"$p_lockfile"
+    # Read at once, and again while its holder is just writing it anew.
+    p_n=0
+    while p_said=$(head -n 1 "$p_lockfile"); do
+      case $p_said in *' since='*) break ;; esac
+      p_n=$((p_n + 1))
+      [ "$p_n" -lt 100 ] || break
+    done
     p_pid=${p_said#* pid=}
     if p_orphan "${p_pid%% *}"; then p_said="$p_said orphan=yes"; fi
     echo "locked=$p_said"

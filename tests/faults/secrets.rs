@@ -184,7 +184,7 @@ fn fault_93_a_secret_is_in_no_output_log_plan_record_or_file_but_its_own() {
         host.sh(&format!("grep -rlas {shapes} /var /run /etc /opt /root /home /tmp | sort"));
     let own = [
         "/etc/mesos-secrets/agent-agent.json",
-        "/etc/mesos-secrets/master-agent-spark.json",
+        "/etc/mesos-secrets/master-agent,spark.json",
         "/etc/spark-secrets/spark",
     ];
     assert_eq!(found.lines().collect::<Vec<_>>(), own);
