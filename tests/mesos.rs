@@ -1,14 +1,13 @@
 //! Mesos' grammars and catalogue, against recordings of a real cluster and by law.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use provision::inventory::Severity;
 use provision::mesos::change::{Change, Wanted, classify};
 use provision::mesos::compatibility::{self, Cgroups};
 use provision::mesos::constraints::{Constraints, Match};
 use provision::mesos::flags::{self, Component, check_flag, check_flags, same_value};
-use provision::mesos::live::{AgentInfo, Detail};
+use provision::mesos::live::AgentInfo;
 use provision::mesos::roles;
 use provision::mesos::units::{
     Bytes, Rate, parse_bool, parse_duration, parse_percent, print_duration,
@@ -16,212 +15,16 @@ use provision::mesos::units::{
 use provision::mesos::values::{Attributes, Resources, Value};
 use provision::mesos::versions::Version;
 
+#[expect(dead_code, reason = "only the text of one is needed here")]
+#[path = "support/recording.rs"]
+mod recording;
+
 fn version(text: &str) -> Version {
     Version::parse(text).expect(text)
 }
 
 fn v111() -> Version {
     version("1.11.0")
-}
-
-fn recording(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real").join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
-}
-
-fn json(path: &str) -> serde_json::Value {
-    let text = recording(path);
-    let (_, body) = text.split_once("\r\n\r\n").expect("a recorded answer has a head");
-    serde_json::from_str(body).expect("a recorded body is JSON")
-}
-
-/// The flag files of a recorded case, `cat -A` style; those that begin with `?` are left out.
-fn case(name: &str) -> BTreeMap<String, String> {
-    let text = recording(&format!("agents/cases/{name}/files.txt"));
-    let pairs = text.lines().filter_map(|line| line.split_once(" = "));
-    let pairs = pairs.filter(|(name, _)| !name.starts_with('?'));
-    pairs.map(|(k, v)| (k.to_owned(), v.trim_end_matches('$').to_owned())).collect()
-}
-
-const RECORDED: &str = "cpus(etl):1;mem(etl):1024;cpus:2;mem:4096;disk:8192;ports:[31000-32000]";
-
-#[test]
-fn a_real_agent_equals_the_flags_that_made_it() {
-    let wanted = Resources::parse(RECORDED, &v111()).unwrap();
-    let of = |agent: &AgentInfo, name: &str, rack: &str| {
-        assert_eq!(agent.resources, wanted);
-        assert_eq!(agent.attributes, Attributes::parse(rack, &v111()).unwrap());
-        assert_eq!((agent.hostname.as_str(), agent.port), (name, Some(5051)));
-        assert_eq!(agent.detail, Detail::ByRole);
-    };
-    for (host, rack) in [("a1", "rack:r1"), ("a2", "rack:r2")] {
-        let state = json(&format!("agents/01-registered/{host}-state.http"));
-        let own = AgentInfo::from_json(&state).unwrap();
-        of(&own, host, rack);
-        let pinned: Vec<String> = own.pinned.unwrap().into_iter().collect();
-        assert_eq!(pinned, ["cpus", "disk", "mem", "ports"]);
-        for answer in ["m1-slaves", "m1-state"] {
-            let answer = json(&format!("masters/05-agents-idle/{answer}.http"));
-            let all = AgentInfo::all_from_json(&answer).unwrap();
-            assert_eq!(all.len(), 2);
-            let agent = all.iter().find(|agent| agent.hostname == host).unwrap();
-            of(agent, host, rack);
-            assert_eq!((agent.id.as_str(), &agent.pinned), (own.id.as_str(), &None));
-        }
-    }
-}
-
-#[test]
-fn answers_of_older_releases_read_the_same_as_far_as_they_tell() {
-    let mut agent = json("agents/01-registered/a1-state.http");
-    let wanted = Resources::parse(RECORDED, &v111()).unwrap();
-    let object = agent.as_object_mut().unwrap();
-    object.retain(|key, _| !key.ends_with("_full"));
-    let summary = AgentInfo::from_json(&agent).unwrap();
-    assert!(!summary.resources.0.values().any(Value::is_empty));
-    assert_eq!((summary.resources, summary.detail), (wanted, Detail::ByRole));
-    let object = agent.as_object_mut().unwrap();
-    object.retain(|key, _| !key.ends_with("reserved_resources") && key != "port");
-    let totals = AgentInfo::from_json(&agent).unwrap();
-    let summed = "cpus:3;mem:5120;disk:8192;ports:[31000-32000]";
-    assert_eq!(totals.resources, Resources::parse(summed, &v111()).unwrap());
-    assert_eq!((totals.detail, totals.port), (Detail::TotalsOnly, Some(5051)));
-}
-
-#[test]
-fn dynamic_reservations_count_as_before_they_were_made() {
-    let text = r#"{"id":"S0","hostname":"a","attributes":{"u":2.5,"p":"[1-2, 4-5]"},
-      "unreserved_resources_full":[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"role":"*"},
-        {"name":"gpus","type":"SCALAR","scalar":{"value":0},"role":"*"}],
-      "reserved_resources_full":{"etl":[{"name":"cpus","type":"SCALAR","scalar":{"value":3},
-        "role":"etl","reservations":[{"type":"STATIC","role":"etl"},{"type":"DYNAMIC","role":"etl/x"}]}],
-        "q":[{"name":"cpus","type":"SCALAR","scalar":{"value":4},"role":"q",
-        "reservations":[{"type":"DYNAMIC","role":"q"}]}]}}"#;
-    let agent = AgentInfo::from_json(&serde_json::from_str(text).unwrap()).unwrap();
-    assert_eq!(agent.resources, Resources::parse("cpus:5;cpus(etl):3", &v111()).unwrap());
-    assert_eq!(agent.resources.to_string(), "cpus:5;cpus(etl):3");
-    assert_eq!(agent.attributes.to_string(), "p:[1-2,4-5];u:2.5");
-    assert!(AgentInfo::from_json(&serde_json::json!({})).is_err());
-}
-
-#[test]
-fn real_flags_pass_the_catalogue() {
-    let head = version("1.12.0");
-    for (component, path) in [
-        (Component::Agent, "agents/01-registered/a1-flags.http"),
-        (Component::Master, "masters/05-agents-idle/m1-flags.http"),
-    ] {
-        let answer = json(path);
-        let given = answer["flags"].as_object().unwrap();
-        assert!(given.len() > 30);
-        for (name, value) in given {
-            let value = value.as_str().unwrap();
-            // Printed as the empty string when it was not given.
-            if value.is_empty() {
-                continue;
-            }
-            if let Err(problem) = check_flag(component, name, value, &head) {
-                assert_eq!(problem.severity, Severity::Warning, "{name}={value}: {problem}");
-            }
-        }
-    }
-}
-
-#[test]
-fn flag_files_that_stopped_a_real_agent_are_refused_and_no_others() {
-    let refused = [
-        ("bad-attribute", "attributes"),
-        ("set-attribute", "attributes"),
-        ("bad-resources", "resources"),
-        ("bad-resources-text", "resources"),
-        ("bad-duration", "executor_registration_timeout"),
-        ("containerizers-space", "containerizers"),
-        ("stray-file", "hostname.bak"),
-        ("unknown-flag", "no_such_flag"),
-    ];
-    let fine = ["additive-ok", "additive-refused", "changed-attribute", "changed-resources"];
-    let fine = fine.into_iter().chain(["docker-missing", "docker-stopped", "remedy"]);
-    let all = refused.into_iter().map(|(c, f)| (c, Some(f))).chain(fine.map(|c| (c, None)));
-    for (name, flag) in all {
-        let problems = check_flags(Component::Agent, &case(name), &version("1.12.0"));
-        let errors: Vec<&str> = problems
-            .iter()
-            .filter(|(_, problem)| problem.severity == Severity::Error)
-            .map(|(flag, _)| flag.as_str())
-            .collect();
-        assert_eq!(errors, flag.into_iter().collect::<Vec<_>>(), "{name}: {problems:?}");
-    }
-}
-
-#[test]
-fn real_changes_are_classified_as_the_agent_took_them() {
-    let live = AgentInfo::from_json(&json("agents/01-registered/a2-state.http")).unwrap();
-    let change = |name: &str, version: &Version| {
-        let files = case(name);
-        let attributes = Attributes::parse(&files["attributes"], version).unwrap();
-        let resources = Resources::parse(&files["resources"], version).unwrap();
-        let wanted = Wanted {
-            hostname: &files["hostname"],
-            port: 5051,
-            domain: None,
-            attributes: &attributes,
-            resources: &resources,
-        };
-        classify(&live, &wanted, version)
-    };
-    let head = version("1.12.0");
-    assert_eq!(change("docker-stopped", &head), Change::RestartInPlace);
-    assert_eq!(change("additive-ok", &head), Change::Additive);
-    assert_eq!(change("additive-ok", &version("1.5.0")), Change::Additive);
-    assert!(matches!(change("additive-ok", &version("1.4.3")), Change::NewAgentId { .. }));
-    let reason = |name: &str| match change(name, &head) {
-        Change::NewAgentId { reason } => reason,
-        other => panic!("{name}: {other:?}"),
-    };
-    assert_eq!(reason("additive-refused"), "attribute rack changes from r2 to r9");
-    assert_eq!(reason("changed-attribute"), "attribute rack changes from r2 to r9");
-    assert_eq!(reason("changed-resources"), "mem changes from 4096 to 3072");
-}
-
-#[test]
-fn the_classifier_knows_what_grows_and_what_each_release_compares() {
-    let live = AgentInfo::from_json(&json("agents/01-registered/a1-state.http")).unwrap();
-    let check = |resources: &str, attributes: &str, at: &str| {
-        let at = version(at);
-        let attributes = Attributes::parse(attributes, &at).unwrap();
-        let resources = Resources::parse(resources, &at).unwrap();
-        let (attributes, resources) = (&attributes, &resources);
-        let wanted = Wanted { hostname: "a1", port: 5051, domain: None, attributes, resources };
-        match classify(&live, &wanted, &at) {
-            Change::RestartInPlace => "same",
-            Change::Additive => "more",
-            Change::NewAgentId { .. } => "new",
-        }
-    };
-    let rest = "cpus(etl):1;mem(etl):1024;cpus:2;mem:4096;ports:[31000-32000]";
-    assert_eq!(check(&format!("{rest};disk:8192;gpus:0"), "rack:r1", "1.11.0"), "same");
-    assert_eq!(check(&format!("{rest};disk:9000"), "rack:r1", "1.11.0"), "more");
-    assert_eq!(check(&format!("{rest};disk:9000"), "rack:r1", "1.4.0"), "new");
-    assert_eq!(check(&format!("{rest};disk:8192;bananas:2"), "rack:r1", "1.11.0"), "more");
-    // Its flags pinned the disk; now Mesos would detect it.
-    assert_eq!(check(rest, "rack:r1", "1.11.0"), "new");
-    assert_eq!(check(RECORDED, "", "1.11.0"), "new");
-    // One core moves from the rest to a role.
-    let moved = RECORDED.replace("cpus(etl):1", "cpus(etl):2").replace("cpus:2", "cpus:1");
-    assert_eq!(check(&moved, "rack:r1", "1.11.0"), "new");
-
-    let attributes = Attributes::parse("rack:r1", &v111()).unwrap();
-    let resources = Resources::parse(RECORDED, &v111()).unwrap();
-    let (attributes, resources) = (&attributes, &resources);
-    let wanted = Wanted { hostname: "a1", port: 5052, domain: None, attributes, resources };
-    let new = |w: &Wanted<'_>, at: &str| {
-        matches!(classify(&live, w, &version(at)), Change::NewAgentId { .. })
-    };
-    assert!(new(&wanted, "1.0.0") && !new(&wanted, "0.28.3"));
-    let domain = Some(serde_json::json!({"fault_domain": {"region": {"name": "x"}}}));
-    let wanted = Wanted { port: 5051, domain, ..wanted };
-    assert!(new(&wanted, "1.4.0") && !new(&wanted, "1.3.0") && !new(&wanted, "1.5.0"));
-    assert!(new(&Wanted { hostname: "b", domain: None, ..wanted }, "0.20.1"));
 }
 
 #[test]
@@ -633,7 +436,7 @@ fn roles_and_weights_by_release() {
     assert_eq!(roles::weights_flag(&weights), "adhoc=1,etl=2.5");
     assert_eq!(roles::parse_weights_flag("adhoc=1,etl=2.5", &v111()).unwrap(), weights);
     assert_eq!(roles::parse_weights_body(&roles::weights_body(&weights)).unwrap(), weights);
-    let recorded = recording("masters/11-weights/get-after-put.http");
+    let recorded = recording::text("masters/11-weights/get-after-put.http");
     let body = recorded.split_once("\r\n\r\n").unwrap().1;
     assert_eq!(roles::parse_weights_body(body).unwrap(), [("etl".to_owned(), 2.0)].into());
     assert!(roles::parse_weights_body("No leader elected").is_err());

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use provision::health::{Check, leaders_agents};
@@ -23,6 +22,8 @@ use provision::template::Templates;
 use serde_json::{Value as Json, json};
 
 mod machine;
+#[expect(dead_code, reason = "only bodies are needed here")]
+mod recording;
 
 pub(crate) use machine::{Entry, Machine, Reach, Unit};
 
@@ -70,15 +71,6 @@ pub(crate) fn inventory(text: &str, sets: &[&str]) -> Inventory {
     match load_text("inventory.yaml", text.as_bytes(), folder.path(), &sets, Lab::No) {
         Ok(loaded) => loaded.inventory,
         Err(refused) => panic!("{:#?}\n{text}", refused.problems),
-    }
-}
-
-fn fixture(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real");
-    let text = std::fs::read_to_string(root.join(path)).expect(path);
-    match text.split_once("\r\n\r\n") {
-        Some((_, body)) => body.to_owned(),
-        None => text,
     }
 }
 
@@ -409,7 +401,7 @@ impl World {
     fn metrics(&self, leads: bool, recovered: bool) -> String {
         static REAL: OnceLock<Json> = OnceLock::new();
         let real = REAL.get_or_init(|| {
-            let body = fixture("masters/05-agents-idle/m1-metrics_snapshot.http");
+            let body = recording::body("masters/05-agents-idle/m1-metrics_snapshot.http");
             serde_json::from_str(&body).expect("JSON")
         });
         let mut metrics = real.clone();
@@ -469,17 +461,17 @@ impl World {
         match self.leader("zookeeper") {
             Some(leader) if machine.serves("zookeeper") => {
                 if servers.len() == 1 {
-                    return fixture("zookeeper/04-settled/m1-srvr.raw")
+                    return recording::body("zookeeper/04-settled/m1-srvr.raw")
                         .replace("follower", "standalone");
                 }
                 if leader != *host {
-                    return fixture("zookeeper/04-settled/m1-srvr.raw");
+                    return recording::body("zookeeper/04-settled/m1-srvr.raw");
                 }
-                let mntr = fixture("zookeeper/04-settled/m3-mntr.raw").replace(
+                let mntr = recording::body("zookeeper/04-settled/m3-mntr.raw").replace(
                     "zk_synced_followers\t2",
                     &format!("zk_synced_followers\t{}", alive - 1),
                 );
-                fixture("zookeeper/04-settled/m3-srvr.raw") + &mntr
+                recording::body("zookeeper/04-settled/m3-srvr.raw") + &mntr
             }
             _ => "This ZooKeeper instance is not currently serving requests\n".to_owned(),
         }
