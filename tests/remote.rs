@@ -287,6 +287,38 @@ async fn feed(shell: &str, input: &str) {
 }
 
 #[tokio::test]
+async fn whoever_holds_a_lock_is_read_whole_while_it_writes() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const LINE: &str = "run=r1 step=- pid=1 by=alice from=laptop since=2026-01-01T00:00:00.000Z\n";
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let path = places(dir.path()).runtime.join("lock");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let done = std::sync::Arc::new(AtomicBool::new(false));
+        let (ended, file) = (done.clone(), path.clone());
+        let writer = std::thread::spawn(move || {
+            let lock = std::fs::File::create(&file).unwrap();
+            lock.lock().unwrap();
+            // As a shell's `>` does it: cut off, then written.
+            while !ended.load(Ordering::Relaxed) {
+                std::fs::write(&file, "").unwrap();
+                std::thread::sleep(Duration::from_micros(300));
+                std::fs::write(&file, LINE).unwrap();
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        });
+        until(async || std::fs::read_to_string(&path).is_ok_and(|text| text == LINE)).await;
+        for _ in 0..20 {
+            let held = open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT).await;
+            let Err(NotEntered::Locked(holder)) = held else { panic!("{shell}: {held:?}") };
+            assert!(holder.starts_with(LINE.trim_end()), "{shell}: {holder}");
+        }
+        done.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_lock_outlives_a_lost_connection_and_no_longer_than_its_action() {
     for shell in SHELLS {
         let dir = TempDir::new().unwrap();

@@ -38,10 +38,8 @@ pub fn check_property(name: &str, value: &str, spark: &Version) -> Result<(), Fi
         return Ok(());
     }
     let (wanted, example) = row.kind.words();
-    let found = match row.kind.is_plain() && value.len() <= 60 {
-        true => format!(", found `{value}`"),
-        false => String::new(),
-    };
+    let shown = row.kind.is_plain() && value.len() <= 60;
+    let found = if shown { format!(", found `{value}`") } else { String::new() };
     let message = format!("`{name}`: expected {wanted}{found}");
     Err(Finding::error(message).help(format!("write it like {example}")))
 }
@@ -172,10 +170,7 @@ fn row(line: &str) -> Option<Property> {
             }
         },
         since: Version::parse(since).ok()?,
-        until: match given(until) {
-            Some(until) => Some(Version::parse(&until).ok()?),
-            None => None,
-        },
+        until: given(until).map(|until| Version::parse(&until)).transpose().ok()?,
         note: given(note),
     })
 }

@@ -1,6 +1,6 @@
 //! Three machines that are an ensemble and its masters: what happens to a roll when a member is lost.
 
-use super::twin::{Host, until};
+use super::twin::{Host, Running, until};
 
 const TASKS: &str = "base,zookeeper,masters";
 
@@ -35,10 +35,7 @@ fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
         let invocation = format!("systemctl show -p InvocationID {unit}");
         let before: Vec<String> = hosts.iter().map(|host| host.sh(&invocation)).collect();
         let mut running = operator.start("apply", &["-y", "-t", TASKS]);
-        let order = [1, 2, 3].map(|n| {
-            let line = running.line(&[&format!("wave {n} of 3: h")]);
-            line.trim_end().chars().last().unwrap()
-        });
+        let order = planned(&mut running);
         let [first, next, last] = order.map(named);
         first.until("test -e /stamping");
         // The leader goes last, so this one leads: the others have to elect, and may no more be missing.
@@ -71,10 +68,7 @@ fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
     // With two of three gone nobody serves, and none of those who did is taken for one to mend.
     operator.edit("tickTime: 2500", "tickTime: 3000");
     let mut running = operator.start("apply", &["-y", "-t", TASKS]);
-    let order = [1, 2, 3].map(|n| {
-        let line = running.line(&[&format!("wave {n} of 3: h")]);
-        line.trim_end().chars().last().unwrap()
-    });
+    let order = planned(&mut running);
     let [first, next, last] = order.map(named);
     first.until("test -e /stamping");
     for host in [next, last] {
@@ -92,4 +86,12 @@ fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
         operator.run("plan", &["-t", TASKS]).out.starts_with("No changes. ")
     });
     hosts[0].is_converged(TASKS);
+}
+
+/// Who goes first, next and last by the plan: the digits of h1, h2 and h3.
+fn planned(running: &mut Running) -> [char; 3] {
+    [1, 2, 3].map(|n| {
+        let line = running.line(&[&format!("wave {n} of 3: h")]);
+        line.trim_end().chars().last().unwrap()
+    })
 }
