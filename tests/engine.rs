@@ -326,6 +326,25 @@ async fn a_peer_that_falls_sick_on_the_way_keeps_the_others_from_their_turn() {
     }
 }
 
+/// While its peers elect, a member that was well when the roll began is not one to be mended.
+#[tokio::test(start_paused = true)]
+async fn whoever_served_when_the_roll_began_is_not_restarted_once_it_does_not() {
+    let mut world = converged();
+    world.leaders.insert("zookeeper", host("m3"));
+    unstamp(&mut world, "zookeeper", &["m1", "m2", "m3"]);
+    let wedge: Hook = Box::new(|call, world| {
+        if call == "m1: stamp zookeeper" {
+            let machine = world.machines.get_mut(&host("m2")).unwrap();
+            machine.units.get_mut("zookeeper").unwrap().wedged = true;
+        }
+    });
+    let ran = apply(world, Script { after: Some(wedge), ..Script::default() }).await;
+    assert_eq!(ran.waves(), ["ZooKeeper: m1"]);
+    assert!(!ran.called("m2: zookeeper/service"), "{:#?}", ran.calls);
+    let why = "m2 served when this began and no longer does";
+    assert!(ran.blocked().iter().all(|b| b.contains(why)), "{:#?}", ran.blocked());
+}
+
 /// One member is to be restarted; what another is like was seen long ago.
 #[tokio::test(start_paused = true)]
 async fn a_lone_wave_asks_its_peers_again_too_and_waits_for_a_sick_one() {
