@@ -131,7 +131,8 @@ fn text(session: &Session, observed: &Observed, healths: &[(tasks::Task, Health)
                 Member::Silent => "unreachable".to_owned(),
             };
             let version = version(observed, host, *task);
-            let _ = write!(text, "  {host:<10} {word:<10} {version}");
+            let line = format!("  {host:<10} {word:<10} {version}");
+            text.push_str(line.trim_end());
             if *task == tasks::Task::Agents {
                 let address = inventory.hosts.get(host).map(|h| h.address.to_string());
                 if let Some(agent) = address.and_then(|address| listed.get(&address)) {
