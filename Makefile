@@ -3,10 +3,7 @@
 
 CACHE ?= .cache
 
-# Tests in containers are named lab_* and faults; everything else needs none.
-FAST := $(filter-out lab_% faults,$(basename $(notdir $(wildcard tests/*.rs))))
-
-.PHONY: help demo demo-down test fast lab lint fmt bench sweep engine tools
+.PHONY: help demo demo-down test fast lab lint fmt bench sweep simulate-faults engine tools
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,22 +16,37 @@ demo-down: ## Remove what `make demo` made
 
 test: fast lab ## Every test, the lab suite included
 
+# Tests of the library that need containers are named lab_*.
 fast: tools ## Tests that need no container
-	cargo test --lib --bins $(addprefix --test ,$(FAST))
+	cargo test --lib --bins --test program -- --skip lab_
 	cargo test --manifest-path tests/standin/Cargo.toml
+	cargo test --manifest-path tests/libmesos/Cargo.toml
 
-lab: engine tools ## Tests in containers: the whole main job
-	cargo test --test lab_host --test lab_main -- --nocapture
-	cargo test --test faults -- --test-threads 4
+lab: engine tools ## Tests in containers: the whole main job, users' jobs, changing members, adoption, faults
+	cargo test --lib lab_ -- --nocapture
+	cargo test --test lab main_job -- --nocapture
+	cargo test --test lab verbs_ -- --nocapture
+	cargo test --test lab doors -- --nocapture
+	cargo test --test lab adopt -- --nocapture
+	cargo test --test lab jobs:: -- --test-threads 1 --nocapture
+	cargo test --test lab tasks:: -- --nocapture
+	cargo test --test lab membership -- --nocapture
+	cargo test --test lab faults -- --test-threads 4
 
-sweep: engine ## Every cut of every action, on the wire and of our own process (under an hour)
-	SWEEP=all cargo test --test faults sweep_ -- --nocapture
+sweep: engine ## Every cut of every action, of an apply and of changes of membership (some hours)
+	SWEEP=all cargo test --test lab sweep_ -- --nocapture
 
-lint: ## Format, clippy, documentation, shell scripts
+simulate-faults: ## Memberships that change while things go wrong, by seeds (SEEDS=100000 for nights, FROM=n; SEED=n replays one)
+	SEEDS=$(or $(SEEDS),10000) cargo test --profile simulate --lib worlds -- --nocapture
+
+lint: tools ## Format, clippy, documentation, shell scripts
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --quiet
-	@command -v shellcheck >/dev/null || { echo "shellcheck is missing: apt-get install shellcheck"; exit 1; }
+	cargo fmt --check --manifest-path tests/standin/Cargo.toml
+	cargo clippy --all-targets --manifest-path tests/standin/Cargo.toml -- -D warnings
+	cargo fmt --check --manifest-path tests/libmesos/Cargo.toml
+	cargo clippy --all-targets --manifest-path tests/libmesos/Cargo.toml -- -D warnings
+	RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items --quiet
 	shellcheck tests/assets/*.sh tests/standin/build-deb.sh
 
 fmt: ## Format

@@ -4,18 +4,14 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use provision::inventory::Inventory;
-use provision::inventory::load::{Lab, load_text};
-use provision::lints::applications;
-use provision::observe;
-use provision::plan::{Answer, Observed, Scope, Seen, plan};
-use provision::resource::{Facts, Look};
-use provision::simulate::outlook::{Order, Plan, outlook};
-use provision::tasks::{Desired, World, desire};
-use provision::template::Templates;
+use provision::internals::{
+    Answer, Desired, Facts, Inventory, Lab, Look, Observed, Order, Plan, Scope, Seen, Templates,
+    World, applications, desire, load_text, outlook, plan, probes,
+};
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 
@@ -50,7 +46,7 @@ fn asking(c: &mut Criterion) {
         let desired = wish(&inventory, &templates);
         group.throughput(Throughput::Elements(hosts as u64));
         group.bench_function(BenchmarkId::from_parameter(hosts), |b| {
-            b.iter(|| observe::probes(black_box(&inventory), &desired));
+            b.iter(|| probes(black_box(&inventory), &desired));
         });
     }
 }
@@ -60,13 +56,13 @@ fn planning(c: &mut Criterion) {
     for (name, fresh) in [("plan, converged", Hosts::Converged), ("plan, fresh", Hosts::Fresh)] {
         let mut group = c.benchmark_group(name);
         for hosts in SIZES {
-            let inventory = load(&inventory_text(hosts));
+            let inventory = Arc::new(load(&inventory_text(hosts)));
             let desired = wish(&inventory, &templates);
             let observed = observed(&inventory, &desired, fresh);
             let scope = Scope::default();
             group.throughput(Throughput::Elements(hosts as u64));
             group.bench_function(BenchmarkId::from_parameter(hosts), |b| {
-                b.iter(|| plan(black_box(&inventory), &desired, &observed, &scope));
+                b.iter(|| plan(black_box(&inventory), &templates, &desired, &observed, &scope));
             });
         }
     }
@@ -118,11 +114,11 @@ fn observed(inventory: &Inventory, desired: &Desired, hosts: Hosts) -> Observed 
         ..Answer::default()
     };
     let hosts = inventory.hosts.keys().map(|host| (host.clone(), Seen::Answered(answer(host))));
-    Observed { hosts: hosts.collect() }
+    Observed { hosts: hosts.collect(), ..Observed::default() }
 }
 
 fn wish(inventory: &Inventory, templates: &Templates) -> Desired {
-    desire(&World { inventory, templates, live: None }).expect("every template renders")
+    desire(&World { inventory, templates }).expect("every template renders")
 }
 
 fn templates() -> Templates {

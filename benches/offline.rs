@@ -6,12 +6,9 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use provision::commands::render;
-use provision::inventory::Inventory;
-use provision::inventory::load::{Lab, load_text};
-use provision::lints::applications;
-use provision::simulate::outlook::{Order, Plan, outlook};
-use provision::template::Templates;
+use provision::internals::{
+    Inventory, Lab, Order, Plan, Templates, applications, files, load_text, outlook,
+};
 
 fn offline(c: &mut Criterion) {
     let templates = Templates::new(&BTreeMap::new()).expect("our templates");
@@ -24,7 +21,7 @@ fn offline(c: &mut Criterion) {
             b.iter(|| black_box(load(text)));
         });
         group.bench_with_input(BenchmarkId::new("render", hosts), &inventory, |b, inventory| {
-            b.iter(|| black_box(render::files(inventory.clone(), &templates, None)));
+            b.iter(|| black_box(files(inventory.clone(), &templates, None)));
         });
         group.bench_with_input(BenchmarkId::new("simulate", hosts), &inventory, |b, inventory| {
             b.iter(|| black_box(simulate(inventory)));

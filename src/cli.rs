@@ -1,12 +1,77 @@
-//! The command line: the tree of commands and what they share.
+//! The command line: the tree of commands, and what each leads to.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::commands;
-use crate::ui::junit;
-use crate::ui::log::LogFile;
+use crate::report::exit;
+use crate::{commands, pipeline};
+
+/// The program: parses its arguments, does what they say, answers the exit code.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let usage = error.use_stderr();
+            let _ = error.print();
+            // clap's 2 means "changes pending" here.
+            return ExitCode::from(if usage { exit::USAGE } else { exit::OK });
+        }
+    };
+    set_colours(cli.color);
+    let result = match &cli.command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(args) => commands::check::run(args).await,
+        Command::Render(args) => commands::render::run(args).await,
+        Command::Simulate(args) => commands::simulate::run(args).await,
+        Command::Plan(args) => commands::plan::run(args).await,
+        Command::Adopt(args) => commands::adopt::run(args).await,
+        Command::Show(args) => commands::show::run(args),
+        Command::Apply(args) => commands::apply::run(args).await,
+        Command::Restart(args) => commands::restart::run(args).await,
+        Command::Stop(args) => commands::stop::run(args).await,
+        Command::Start(args) => commands::start::run(args).await,
+        Command::Drain(args) => commands::drain::run(args).await,
+        Command::Undrain(args) => commands::undrain::run(args).await,
+        Command::Reboot(args) => commands::reboot::run(args).await,
+        Command::Destroy(args) => commands::destroy::run(args).await,
+        Command::Exec(args) => commands::exec::run(args).await,
+        Command::Preflight(args) => commands::preflight::run(args).await,
+        Command::Status(args) => commands::status::run(args).await,
+        Command::History(args) => commands::history::run(args).await,
+        Command::Unlock(args) => commands::unlock::run(args).await,
+        Command::Smoke(args) => commands::smoke::run(args).await,
+        Command::Diagnose(args) => commands::diagnose::run(args).await,
+        Command::Logs(args) => commands::logs::run(args).await,
+        Command::Ssh(args) => commands::ssh::run(args).await,
+        Command::Inventory(args) => commands::inventory::run(args).await,
+        Command::Lab(args) => commands::lab::run(args).await,
+        Command::Explain(args) => commands::explain::run(args),
+        Command::Schema(args) => commands::schema::run(args),
+        Command::Completions(args) => commands::completions::run(args, Cli::command()),
+        Command::Man(args) => commands::man::run(args, Cli::command()),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => ExitCode::from(pipeline::quit::exit_code(&error)),
+    }
+}
+
+/// What anstream decides by itself, but for FORCE_COLOR, which it does not know.
+fn set_colours(wanted: Color) {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let choice = match wanted {
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+        Color::Auto
+            if set("NO_COLOR").is_none() && set("FORCE_COLOR").is_some_and(|it| it != "0") =>
+        {
+            anstream::ColorChoice::Always
+        }
+        Color::Auto => return,
+    };
+    choice.write_global();
+}
 
 /// From an inventory to a running, proven Spark-on-Mesos cluster.
 #[derive(Debug, Parser)]
@@ -50,10 +115,34 @@ pub enum Command {
     Simulate(commands::simulate::Args),
     /// Show what would change and why; changes nothing
     Plan(commands::plan::Args),
+    /// Write an inventory of a cluster that somebody else set up; changes nothing
+    Adopt(commands::adopt::Args),
+    /// Show a saved plan; touches no host
+    Show(commands::show::Args),
+    /// Ask all hosts what speaks against an apply; changes nothing
+    Preflight(commands::preflight::Args),
     /// Make the hosts as the inventory says, and prove it
     Apply(commands::apply::Args),
+    /// Restart services, quorums one by one and agents emptied first
+    Restart(commands::restart::Args),
+    /// Stop services; data stays
+    Stop(commands::stop::Args),
+    /// Start services that do not run
+    Start(commands::start::Args),
+    /// Move all work from an agent and keep new work away
+    Drain(commands::drain::Args),
+    /// Let an agent get work again
+    Undrain(commands::undrain::Args),
+    /// Boot hosts one after the other, each emptied before and serving again after
+    Reboot(commands::reboot::Args),
+    /// Take the cluster down, or a task of it; data stays unless it is named
+    Destroy(commands::destroy::Args),
+    /// Run a command on many hosts, its output grouped
+    Exec(commands::exec::Args),
     /// Show how the cluster is: ensemble, leader, agents, roles, images, versions
     Status(commands::status::Args),
+    /// Find out why a job hangs: who has no offers, room, image or way to its driver, and where
+    Diagnose(commands::diagnose::Args),
     /// List the applies of a cluster, or show one: who, when, the plan, the inventory
     History(commands::history::Args),
     /// Show what works under hosts' locks and, confirmed, end what hangs there
@@ -68,6 +157,8 @@ pub enum Command {
     Inventory(commands::inventory::Args),
     /// The twin: the inventory's hosts as containers on this machine
     Lab(commands::lab::Args),
+    /// Say what a setting of the inventory takes and is for
+    Explain(commands::explain::Args),
     /// Print the JSON Schema of inventories, for editors
     Schema(commands::schema::Args),
     /// Print a shell's completions
@@ -75,103 +166,4 @@ pub enum Command {
     Completions(commands::completions::Args),
     /// Print the manual page, or write all of them
     Man(commands::man::Args),
-}
-
-/// Which inventory, and how it is read.
-#[derive(Debug, Clone, Args)]
-pub struct Source {
-    /// The inventory; `-` reads standard input
-    #[arg(value_name = "INVENTORY", env = "PROVISION_INVENTORY", default_value = "inventory.yaml")]
-    pub inventory: PathBuf,
-    /// Override one value: `path.to.key=value`; a bare name sets a variable
-    #[arg(short = 'e', long = "set", value_name = "PATH=VALUE")]
-    pub sets: Vec<String>,
-    /// Use the twin's containers instead of the real hosts
-    #[arg(long)]
-    pub lab: bool,
-}
-
-/// How hosts are reached.
-#[derive(Debug, Clone, Args)]
-pub struct Reach {
-    /// Login user, over the inventory's
-    #[arg(short = 'u', long, env = "PROVISION_USER")]
-    pub user: Option<String>,
-    /// Private key file, over the inventory's
-    #[arg(long, value_name = "FILE")]
-    pub private_key: Option<PathBuf>,
-    /// Ask for sudo's password
-    #[arg(short = 'K', long)]
-    pub ask_become_pass: bool,
-    /// Read sudo's password from a file
-    #[arg(long, value_name = "FILE", conflicts_with = "ask_become_pass")]
-    pub become_password_file: Option<PathBuf>,
-    /// Accept and remember keys of hosts that are not known yet; changed keys are refused always
-    #[arg(long)]
-    pub accept_new_host_keys: bool,
-}
-
-/// What may be changed.
-#[derive(Debug, Clone, Args)]
-pub struct Limits {
-    /// Change only these hosts: names, globs, `@pool`, `!` to exclude, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
-    pub limit: Option<String>,
-    /// Change only these tasks, comma separated
-    #[arg(short = 't', long, value_name = "TASKS", value_delimiter = ',')]
-    pub tasks: Vec<String>,
-}
-
-/// How results are shown.
-#[derive(Debug, Default, Clone, Args)]
-pub struct Output {
-    /// Machine-readable output on standard output
-    #[arg(long)]
-    pub json: bool,
-    /// Say more
-    #[arg(short = 'v', long)]
-    pub verbose: bool,
-}
-
-/// How a run is shown while it happens, and where else it is told.
-#[derive(Debug, Default, Clone, Args)]
-pub struct RunOutput {
-    /// Machine-readable output: events, one a line; for `plan`, the plan as one object
-    #[arg(long)]
-    pub json: bool,
-    /// Say more
-    #[arg(short = 'v', long)]
-    pub verbose: bool,
-    /// Write JUnit's XML when the run is over: a suite for each host
-    #[arg(long, value_name = "FILE", value_parser = junit::path)]
-    pub junit: Option<PathBuf>,
-    /// Append every event as a line of JSON
-    #[arg(long, value_name = "FILE", value_parser = LogFile::open)]
-    pub log_file: Option<LogFile>,
-    /// `github` annotates what went wrong, and is the default in a GitHub workflow; `text` does not
-    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "json")]
-    #[arg(hide_possible_values = true)]
-    pub format: Option<Format>,
-}
-
-/// What is written to standard output beside results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Nothing
-    Text,
-    /// Annotations of what went wrong
-    Github,
-}
-
-impl From<&Output> for RunOutput {
-    fn from(output: &Output) -> RunOutput {
-        // Whoever reads says the result as one object; events are progress.
-        RunOutput { json: output.json, verbose: output.verbose, ..RunOutput::default() }
-    }
-}
-
-impl From<&RunOutput> for RunOutput {
-    fn from(output: &RunOutput) -> RunOutput {
-        output.clone()
-    }
 }

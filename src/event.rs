@@ -4,9 +4,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::ground::{HostName, Problem};
 use crate::health::Member;
-use crate::inventory::{HostName, Problem};
 use crate::tasks::Task;
+
+pub mod schema;
 
 /// Version of the event format.
 pub const VERSION: u32 = 1;
@@ -172,6 +174,12 @@ pub enum Event {
         detail: String,
         /// How long it took.
         seconds: f64,
+        /// What played Mesos, where it was not Mesos: `stand-in`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        engine: Option<String>,
+        /// The command that a user would give for the same, where it was proven by one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        submit: Option<String>,
     },
     /// A problem in the inventory, or found before the first change.
     Problem {
@@ -247,11 +255,4 @@ pub enum SmokeOutcome {
 pub trait Sink: Send + Sync + std::fmt::Debug {
     /// Takes one event.
     fn emit(&self, event: Event);
-}
-
-impl Outcome {
-    /// Whether its resource is right now.
-    pub fn is_good(&self) -> bool {
-        matches!(self, Outcome::Changed | Outcome::Unchanged | Outcome::NotRun(_))
-    }
 }

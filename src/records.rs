@@ -4,15 +4,19 @@
 //! A record read from a host is shown and nothing else: it is never executed, and no reference in it is
 //! looked up here.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Stamped};
-use crate::resource::sha256;
+use crate::ground::HostName;
+use crate::ground::digest::sha256;
+use crate::local::directories;
+use crate::local::files::{self, Readers};
 use crate::script::{Fix, Probe, Sections, quote};
 use crate::ui::Render;
 
@@ -23,6 +27,9 @@ pub struct Record {
     pub v: u32,
     /// The run.
     pub run: String,
+    /// What was run, such as `restart`; before this was noted only applies left records.
+    #[serde(default = "apply")]
+    pub command: String,
     /// Who ran it.
     pub by: String,
     /// From which machine.
@@ -37,6 +44,10 @@ pub struct Record {
     pub plan: String,
     /// How it ended; `None` while it runs, and for ever when it was cut short.
     pub outcome: Option<Outcome>,
+}
+
+fn apply() -> String {
+    "apply".to_owned()
 }
 
 /// What was asked for: the inventory holds references to secrets, never secrets.
@@ -109,7 +120,116 @@ pub fn read(sections: &Sections) -> Vec<Record> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// The copies that this machine kept of a cluster's records.
+/// Who holds a copy of a record; this machine comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// This machine.
+    Here,
+    /// A master.
+    Master(HostName),
+}
+
+/// A run as its copies tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The copy that is believed, or if none is, one of those that most hold.
+    pub record: Record,
+    /// Whether it is ours, or a majority of the masters holds the same.
+    pub standing: Standing,
+    /// Who holds it.
+    pub by: BTreeSet<Holder>,
+    /// Who tells of the same run otherwise.
+    pub otherwise: BTreeSet<Holder>,
+}
+
+/// Whether a record may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// This machine kept it, or a majority of all masters has it.
+    Believed,
+    /// Too few say so: one of them may have made it up.
+    Doubtful,
+}
+
+/// Compares all copies of all runs. A master can lie, so a run is what this machine noted of it, or what a
+/// majority of the cluster's masters tells alike.
+pub fn told(
+    copies: impl IntoIterator<Item = (Holder, Record)>,
+    masters: usize,
+) -> BTreeMap<String, Told> {
+    let mut runs: BTreeMap<String, BTreeMap<Holder, Vec<Record>>> = BTreeMap::new();
+    for (holder, record) in copies {
+        let held = runs.entry(record.run.clone()).or_default().entry(holder).or_default();
+        if !held.contains(&record) {
+            held.push(record);
+        }
+    }
+    runs.into_iter().filter_map(|(run, held)| Some((run, one(held, masters)?))).collect()
+}
+
+fn one(held: BTreeMap<Holder, Vec<Record>>, masters: usize) -> Option<Told> {
+    // How a run ended is told last, and a master that was away then does not know.
+    let begun = |record: &Record| Record { outcome: None, ..record.clone() };
+    let mut versions: Vec<(Record, BTreeSet<Holder>, Vec<Outcome>)> = Vec::new();
+    for (holder, records) in &held {
+        // Of one that tells the same run in several ways none counts.
+        let [record] = &records[..] else { continue };
+        let outcome = record.outcome.clone();
+        match versions.iter_mut().find(|(known, ..)| *known == begun(record)) {
+            Some((_, by, outcomes)) => {
+                by.insert(holder.clone());
+                outcomes.extend(outcome);
+            }
+            None => {
+                let by = BTreeSet::from([holder.clone()]);
+                versions.push((begun(record), by, outcome.into_iter().collect()));
+            }
+        }
+    }
+    let weight = |by: &BTreeSet<Holder>| (by.contains(&Holder::Here), by.len());
+    let best = versions.into_iter().max_by_key(|(_, by, _)| weight(by));
+    let (mut record, by, outcomes) = match best {
+        Some(best) => best,
+        None => (held.values().flatten().next()?.clone(), BTreeSet::new(), Vec::new()),
+    };
+    let votes = |outcome: &Outcome| outcomes.iter().filter(|it| *it == outcome).count();
+    // Holders come in order, so this machine's word is the first.
+    record.outcome = match by.contains(&Holder::Here) {
+        true => outcomes.first().cloned(),
+        false => outcomes.iter().max_by_key(|outcome| votes(outcome)).cloned(),
+    };
+    let believed = by.contains(&Holder::Here) || by.len() * 2 > masters;
+    let standing = if believed { Standing::Believed } else { Standing::Doubtful };
+    let otherwise = held.into_keys().filter(|holder| !by.contains(holder)).collect();
+    Some(Told { record, standing, by, otherwise })
+}
+
+impl Asked {
+    /// Whether the text and the overrides are those that the digest was made of; `None` where that cannot
+    /// be told, for a password was taken out of them.
+    pub fn is_whole(&self) -> Option<bool> {
+        let masked = |text: &String| text.contains(":***@");
+        if masked(&self.text) || self.sets.iter().any(masked) {
+            return None;
+        }
+        let mut whole = self.text.clone();
+        for set in &self.sets {
+            whole.push('\0');
+            whole.push_str(set);
+        }
+        Some(sha256(whole) == self.digest)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Here => f.write_str("this machine"),
+            Holder::Master(host) => write!(f, "{host}"),
+        }
+    }
+}
+
 pub fn kept_here(cluster: &str) -> Vec<Record> {
     let Ok(runs) = runs_path().and_then(std::fs::read_dir) else { return Vec::new() };
     let texts = runs.filter_map(|run| std::fs::read_to_string(run.ok()?.path().join(FILE)).ok());
@@ -126,9 +246,7 @@ const FILE: &str = "record.json";
 pub fn keep_here(record: &Record) -> io::Result<()> {
     let directory = run_directory(&record.run)?;
     let path = directory.join(FILE);
-    let temporary = directory.join(format!(".{FILE}"));
-    private(&temporary)?.write_all(record.line().as_bytes())?;
-    std::fs::rename(temporary, path)
+    files::replace(&path, record.line(), Readers::Us)
 }
 
 /// Writes a run's events to this machine's state directory, from when there is something to do on.
@@ -155,7 +273,7 @@ impl EventLog {
 
     fn open(&mut self) -> io::Result<()> {
         let Log::Waiting(lines) = &self.state else { return Ok(()) };
-        let mut file = private(&run_directory(&self.run)?.join("events.ndjson"))?;
+        let mut file = files::append(&run_directory(&self.run)?.join("events.ndjson"))?;
         file.write_all(lines.concat().as_bytes())?;
         self.state = Log::Open(file);
         Ok(())
@@ -191,18 +309,13 @@ impl Render for EventLog {
     }
 }
 
-/// A file for our eyes only, empty.
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
 /// The run's directory on this machine; made where it is missing, and then the oldest go.
 fn run_directory(run: &str) -> io::Result<PathBuf> {
     let runs = runs_path()?;
     let directory = runs.join(run);
     if !directory.is_dir() {
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        std::fs::set_permissions(&runs, PermissionsExt::from_mode(0o700))?;
+        files::private_directory(&runs)?;
+        files::private_directory(&directory)?;
         prune(&runs)?;
     }
     Ok(directory)
@@ -214,19 +327,13 @@ fn prune(runs: &Path) -> io::Result<()> {
         std::fs::read_dir(runs)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     names.sort();
     for old in names.iter().rev().skip(KEPT_HERE) {
-        std::fs::remove_dir_all(old)?;
+        files::remove_directory(old)?;
     }
     Ok(())
 }
 
-/// Source: the XDG base directory specification; a relative value is to be ignored.
 fn runs_path() -> io::Result<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"));
-    let state = state.or_else(home).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "HOME is not set: set it or XDG_STATE_HOME")
-    })?;
-    Ok(state.join("provision/runs"))
+    Ok(directories::state()?.join("runs"))
 }
 
 #[cfg(test)]
@@ -237,6 +344,7 @@ mod tests {
         Record {
             v: VERSION,
             run: run.to_owned(),
+            command: apply(),
             by: "alice".to_owned(),
             from: "laptop".to_owned(),
             began: "2026-01-01T00:00:00.000Z".to_owned(),
@@ -257,6 +365,74 @@ mod tests {
         let text = format!("{}garbage\n{{\"v\":1}}\n{}", first.line(), second.line());
         let sections = Sections::from([("records".to_owned(), text)]);
         assert_eq!(read(&sections), [first, second]);
+    }
+
+    fn ended(run: &str) -> Record {
+        let outcome = Outcome {
+            ended: "later".to_owned(),
+            changed: 3,
+            failed: 1,
+            unreachable: 0,
+            blocked: 0,
+            exit: 3,
+        };
+        Record { outcome: Some(outcome), ..record(run) }
+    }
+
+    fn forged(run: &str) -> Record {
+        let mut forged = ended(run);
+        forged.inventory.text = "secret: { command: rm -rf ~ }\n".to_owned();
+        forged
+    }
+
+    fn master(name: &str) -> Holder {
+        Holder::Master(HostName::new(name))
+    }
+
+    #[test]
+    fn one_master_alone_is_not_believed() {
+        let (m1, m2, m3) = (master("m1"), master("m2"), master("m3"));
+        // One against two, in whatever order: they are believed, and it is named.
+        let copies =
+            [(m1.clone(), forged("r1")), (m2.clone(), record("r1")), (m3.clone(), ended("r1"))];
+        let all = told(copies, 3);
+        assert_eq!(all["r1"].record, ended("r1"));
+        assert_eq!(all["r1"].standing, Standing::Believed);
+        assert_eq!(all["r1"].otherwise, BTreeSet::from([m1.clone()]));
+        // A run that one alone tells of, however often it says so.
+        let copies = [(m1.clone(), forged("r1")), (m1.clone(), forged("r1"))];
+        assert_eq!(told(copies, 3)["r1"].standing, Standing::Doubtful);
+        // One that tells it in two ways counts for neither.
+        let copies =
+            [(m1.clone(), forged("r1")), (m1.clone(), record("r1")), (m2.clone(), record("r1"))];
+        let all = told(copies, 3);
+        assert_eq!(
+            (all["r1"].standing, &all["r1"].otherwise),
+            (Standing::Doubtful, &BTreeSet::from([m1.clone()]))
+        );
+        // What this machine noted stands against all.
+        let copies = [
+            (m1.clone(), forged("r1")),
+            (m2.clone(), forged("r1")),
+            (m3.clone(), forged("r1")),
+            (Holder::Here, record("r1")),
+        ];
+        let all = told(copies, 3);
+        assert_eq!((&all["r1"].record, all["r1"].standing), (&record("r1"), Standing::Believed));
+        assert_eq!(all["r1"].otherwise.len(), 3);
+        // A single master is all there is.
+        assert_eq!(told([(m1, record("r1"))], 1)["r1"].standing, Standing::Believed);
+    }
+
+    #[test]
+    fn a_text_that_is_not_what_its_digest_says_is_found_out() {
+        let mut asked = record("r1").inventory;
+        assert_eq!(asked.is_whole(), Some(false));
+        asked.sets.push("dc=x".to_owned());
+        asked.digest = sha256(format!("{}\0dc=x", asked.text));
+        assert_eq!(asked.is_whole(), Some(true));
+        asked.text.push_str("http://u:***@p\n");
+        assert_eq!(asked.is_whole(), None);
     }
 
     #[test]

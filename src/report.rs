@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::event::{Event, Outcome, SmokeOutcome};
-use crate::inventory::HostName;
+use crate::ground::HostName;
 use crate::tasks::Task;
 
 /// The sum of a run.
@@ -23,6 +23,8 @@ pub struct Report {
     pub blocked: Vec<(HostName, Task, String)>,
     /// What the smoke test said: check, host, how it ended, one sentence.
     pub smoke: Vec<(String, Option<HostName>, SmokeOutcome, String)>,
+    /// The commands that proved it, by check, as a user would give them.
+    pub submitted: BTreeMap<String, String>,
     /// Whether somebody asked to stop.
     pub interrupted: Option<String>,
 }
@@ -42,7 +44,7 @@ pub struct Failure {
     pub output: String,
 }
 
-/// Exit codes: a public format (DESIGN §5).
+/// Exit codes: a public format (README.md lists them).
 pub mod exit {
     /// Done, or nothing to do.
     pub const OK: u8 = 0;
@@ -50,7 +52,8 @@ pub mod exit {
     pub const USAGE: u8 = 1;
     /// Changes are pending (`plan --detailed-exitcode`).
     pub const PENDING: u8 = 2;
-    /// An action or a gate failed; for `status`, something is sick.
+    /// An action or a gate failed; for `status`, something is sick; for `diagnose`, a rung is broken; for
+    /// `exec`, the command's exit code was not 0 somewhere.
     pub const FAILED: u8 = 3;
     /// Hosts unreachable or blocked, none failed.
     pub const UNREACHABLE: u8 = 4;
@@ -116,7 +119,10 @@ impl Report {
                     });
                 }
             }
-            Event::SmokeResult { check, host, result, detail, .. } => {
+            Event::SmokeResult { check, host, result, detail, submit, .. } => {
+                if let Some(submit) = submit {
+                    self.submitted.insert(check.clone(), submit.clone());
+                }
                 self.smoke.push((check.clone(), host.clone(), *result, detail.clone()));
             }
             Event::Interrupted { signal, .. } => self.interrupted = Some(signal.clone()),
@@ -126,8 +132,9 @@ impl Report {
 
     /// The exit code: 3 beats 5, 5 beats 4.
     pub fn exit(&self) -> u8 {
-        let smoke_failed =
-            self.smoke.iter().any(|(_, _, result, _)| *result == SmokeOutcome::Failed);
+        // What found no room is not proven, though nothing is wrong.
+        let unproven = [SmokeOutcome::Failed, SmokeOutcome::NoRoom];
+        let smoke_failed = self.smoke.iter().any(|(_, _, result, _)| unproven.contains(result));
         if let Some(signal) = &self.interrupted {
             match signal.as_str() {
                 "SIGHUP" => 129,

@@ -5,28 +5,35 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ASK_LIMIT, POLL, Run};
+use super::{ASK_LIMIT, Engine, POLL};
 use crate::event::{Event, Outcome};
+use crate::ground::HostName;
 use crate::health::Member;
-use crate::inventory::HostName;
-use crate::plan::Wave;
+use crate::plan::{Members, Stage, Wave};
 use crate::remote::Change;
-use crate::resource::Resource;
-use crate::resource::service::{self, State};
+use crate::resource::service;
 use crate::script::{Probe, quote};
 use crate::tasks::Task;
 
-impl<Hosts: Change> Run<Hosts> {
-    /// Waits until those that this stage touched, and a quorum's other members, serve; then stamps.
-    pub(super) async fn gate(&self, task: Task, wave: &Wave, touched: &BTreeSet<HostName>) {
+impl<Hosts: Change> Engine<Hosts> {
+    /// Waits until the members serve that are awaited, under a leader where they elect one; then stamps.
+    pub(super) async fn gate(
+        &self,
+        task: Task,
+        stage: &Stage,
+        wave: &Wave,
+        awaited: &BTreeSet<HostName>,
+    ) {
         let Some(check) = task.card().check else { return };
         let (failed, not_run, started) = {
             let mut state = self.state.lock().await;
             let failed: BTreeSet<HostName> = state.failed.keys().cloned().collect();
             (failed, state.not_run.clone(), std::mem::take(&mut state.started))
         };
-        let required: Vec<HostName> = touched
+        let members = stage.members_of(task);
+        let required: Vec<HostName> = awaited
             .iter()
+            .filter(|host| members.contains_key(*host))
             .filter(|host| !failed.contains(*host))
             .filter(|host| !not_run.contains(&((*host).clone(), task)))
             .cloned()
@@ -38,9 +45,9 @@ impl<Hosts: Change> Run<Hosts> {
         let limit = Duration::from_secs(task.card().gate_secs);
         let mut said = String::new();
         let mut restarts: BTreeMap<HostName, (u32, u32)> = BTreeMap::new();
-        let units: BTreeMap<HostName, String> = self.units(task, &required);
+        let units: BTreeMap<HostName, String> = units(members, &required);
         let (open, health) = loop {
-            let health = self.health(check).await;
+            let health = self.health(check, &stage.inventory).await;
             let missing: Vec<String> = required
                 .iter()
                 .filter_map(|host| Some(format!("{host}: {}", health.complaint(host)?)))
@@ -81,13 +88,9 @@ impl<Hosts: Change> Run<Hosts> {
         });
         for (host, member) in members {
             if member == Member::Serving {
-                for (_, id) in started.get(&host).into_iter().flatten() {
-                    let wish = self.desired.find(&host, task, id);
-                    let Some(Resource::Service(it)) = wish.map(|wish| &wish.resource) else {
-                        continue;
-                    };
+                for (id, stamp) in started.get(&host).into_iter().flatten() {
                     if let Err(Outcome::Failed { reason, .. } | Outcome::Lost(reason)) =
-                        self.stamp(&host, it).await
+                        self.stamp(&host, id, stamp).await
                     {
                         self.state.lock().await.failed.insert(host.clone(), reason);
                     }
@@ -104,21 +107,6 @@ impl<Hosts: Change> Run<Hosts> {
             // Everybody answers and nobody leads: the stage failed though no single host did.
             self.halt(format!("{} has no leader", task.card().title)).await;
         }
-    }
-
-    /// The unit that a task runs on each host.
-    fn units(&self, task: Task, hosts: &[HostName]) -> BTreeMap<HostName, String> {
-        let wishes = self.desired.tasks.get(&task);
-        hosts
-            .iter()
-            .filter_map(|host| {
-                let unit = wishes?.get(host)?.iter().find_map(|wish| {
-                    let service = wish.resource.as_service()?;
-                    (service.state == State::Running).then(|| service.unit.clone())
-                })?;
-                Some((host.clone(), unit))
-            })
-            .collect()
     }
 
     /// Whether any unit was restarted twice by systemd since the gate began: waiting will not help.
@@ -158,4 +146,10 @@ impl<Hosts: Change> Run<Hosts> {
             });
         }
     }
+}
+
+/// The unit that each of these hosts runs.
+fn units(members: &Members, hosts: &[HostName]) -> BTreeMap<HostName, String> {
+    let unit = |host: &HostName| Some((host.clone(), members.get(host)?.clone()?));
+    hosts.iter().filter_map(unit).collect()
 }

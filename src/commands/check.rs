@@ -1,22 +1,23 @@
-//! `provision check`: every problem and every lint, no host.
+//! `provision check`: every problem and every lint, or what listens where; no host.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::findings::{Format, Texts, junit, template_problem, write};
-use super::session::overrides;
-use crate::cli::Source;
-use crate::inventory::load::{Lab, Loaded, Refused, Request, load};
+use crate::ground::{Problem, Severity};
 use crate::inventory::show::Style;
-use crate::inventory::{Inventory, Problem, Severity};
+use crate::inventory::{Inventory, ports};
 use crate::lints;
+use crate::local::files::{self, Readers};
+use crate::pipeline::arguments::Source;
+use crate::pipeline::load;
 use crate::report::exit;
 use crate::tasks::{World, desire};
 use crate::template::Templates;
-use crate::ui::line;
+use crate::ui::problems::{Format, Texts, template_problem, write};
+use crate::ui::{junit, line};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,20 @@ pub struct Args {
     /// Print every lint with its reason, and nothing else
     #[arg(long)]
     lints: bool,
+    /// Print what listens where, who must reach it and with which credential, and no problem
+    #[arg(long, value_enum, value_name = "AS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "table")]
+    #[arg(conflicts_with_all = ["format", "json", "junit", "deny", "since", "lints"])]
+    ports: Option<Ports>,
+}
+
+/// How ports are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Ports {
+    /// A table
+    Table,
+    /// Rules for nftables that let members in and nobody else, to copy; nothing applies them
+    Nftables,
 }
 
 /// What else makes the command fail.
@@ -59,16 +74,27 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         }
         return Ok(exit::OK);
     }
-    let (mut inventory, mut problems, text) = match read(&args.source.inventory, &args.source) {
+    if let Some(form) = args.ports {
+        let inventory = load::inputs(&args.source, None).await?.inventory;
+        let open = ports::open(&inventory);
+        let text = match form {
+            Ports::Table => ports::table(&open),
+            Ports::Nftables => ports::nftables(&inventory, &open),
+        };
+        line(&mut out, text.trim_end());
+        return Ok(exit::OK);
+    }
+    let (mut inventory, mut problems, text) = match load::read(&args.source) {
         Ok(loaded) => (Some(loaded.inventory), loaded.warnings, loaded.text),
         Err(refused) => (None, refused.problems, refused.text),
     };
-    let templates = overrides(&args.source.inventory)?;
+    let templates = load::templates(&args.source.inventory)?;
     if let Some(inventory) = &mut inventory {
         if let Some(before) = &args.since {
-            let before = read(before, &args.source).map_err(|refused| {
+            let source = Source { inventory: before.clone(), ..args.source.clone() };
+            let before = load::read(&source).map_err(|refused| {
                 let first = refused.problems.first().map(ToString::to_string).unwrap_or_default();
-                anyhow::anyhow!("{} cannot be compared with: {first}", before.display())
+                anyhow::anyhow!("{} cannot be compared with: {first}", source.inventory.display())
             })?;
             problems.extend(lints::changes(&before.inventory, inventory));
         }
@@ -86,7 +112,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     };
     if let Some(path) = &args.junit {
         let name = args.source.inventory.display().to_string();
-        std::fs::write(path, junit(&problems, &name, denied))
+        junit::of_problems(&problems, &name, denied)
+            .and_then(|xml| files::replace(path, xml, Readers::Others))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
@@ -104,12 +131,6 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(if refused { exit::USAGE } else { exit::OK })
 }
 
-/// Which hosts the twin has makes no difference to what is written, so none is asked.
-fn read(path: &Path, source: &Source) -> Result<Loaded, Refused> {
-    let lab = if source.lab { Lab::Yes } else { Lab::No };
-    load(&Request { path: Some(path.to_path_buf()), sets: source.sets.clone(), lab })
-}
-
 /// What is wrong with the templates beside the inventory: they do not parse, or not render.
 fn bad_template(inventory: &mut Inventory, own: &BTreeMap<String, String>) -> Option<Problem> {
     let templates = match Templates::new(own) {
@@ -122,7 +143,7 @@ fn bad_template(inventory: &mut Inventory, own: &BTreeMap<String, String>) -> Op
             pool.agents = BTreeMap::from([(first, agent)]);
         }
     }
-    let world = World { inventory, templates: &templates, live: None };
+    let world = World { inventory, templates: &templates };
     desire(&world).err().map(|why| template_problem(&why))
 }
 

@@ -2,10 +2,8 @@
 
 use std::io::Write as _;
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::report::exit;
 
 /// Arguments of `completions`.
@@ -15,10 +13,10 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Runs it.
-pub fn run(args: &Args) -> anyhow::Result<u8> {
+/// Runs it, for the whole command line.
+pub fn run(args: &Args, program: clap::Command) -> anyhow::Result<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "provision", &mut text);
+    clap_complete::generate(args.shell, &mut { program }, "provision", &mut text);
     std::io::stdout().write_all(&text)?;
     Ok(exit::OK)
 }

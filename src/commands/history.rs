@@ -1,12 +1,16 @@
-//! `provision history`: the applies that masters keep records of, and the inventory of each: the way
+//! `provision history`: the applies and the verbs of day 2 that masters keep records of, and the inventory of each: the way
 //! back is an ordinary apply of an earlier one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal as _, Write as _};
 
-use crate::cli::{Output, Reach, Source};
-use crate::commands::session::{recorder, run_id, sink, start};
-use crate::inventory::HostName;
-use crate::records::{self, Record};
+use crate::ground::HostName;
+use crate::local::clock::run_id;
+use crate::pipeline::arguments::{Output, Target, TargetByOption, no_inventory};
+use crate::pipeline::load;
+use crate::pipeline::reach;
+use crate::pipeline::recorder::{recorder, sink};
+use crate::records::{self, Holder, Record, Standing, Told};
 use crate::remote::fleet::look;
 use crate::remote::sentence::printable;
 use crate::report::exit;
@@ -16,12 +20,10 @@ use crate::ui::line;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run's id or its beginning; without one all runs are listed
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = no_inventory)]
     id: Option<String>,
     #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    reach: Reach,
+    target: TargetByOption,
     #[command(flatten)]
     output: Output,
     /// Print the run's inventory, to look at it and perhaps apply it again
@@ -29,79 +31,76 @@ pub struct Args {
     print_inventory: bool,
 }
 
-/// Which inventory names the masters. Not an argument by place: that is the run.
-#[derive(Debug, clap::Args)]
-struct Which {
-    /// The inventory that names the masters
-    #[arg(
-        short = 'i',
-        long = "in",
-        value_name = "INVENTORY",
-        env = "PROVISION_INVENTORY",
-        default_value = "inventory.yaml"
-    )]
-    inventory: std::path::PathBuf,
-    /// Override one value: `path.to.key=value`; a bare name sets a variable
-    #[arg(short = 'e', long = "set", value_name = "PATH=VALUE")]
-    sets: Vec<String>,
-    /// Use the twin's containers instead of the real hosts
-    #[arg(long)]
-    lab: bool,
-}
-
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let source = Source {
-        inventory: args.which.inventory.clone(),
-        sets: args.which.sets.clone(),
-        lab: args.which.lab,
-    };
-    let session = match start(&source, Some(&args.reach)).await? {
-        Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
-    };
+    let target = Target::from(&args.target);
+    let session = load::session(&target.source, Some(&target.reach)).await?;
     let run = run_id();
     let quiet = Output { json: false, ..args.output.clone() };
     let recorder = recorder(&run, &quiet);
-    let mut opening = session.opening(&args.reach, &run)?;
+    let mut opening = reach::opening(&session.inventory, &target.reach, &run)?;
     opening.hosts.retain(|host, _| session.inventory.mesos.masters.contains(host));
     let probes: BTreeMap<HostName, _> =
         opening.hosts.keys().map(|host| (host.clone(), records::probe())).collect();
     let opened = look(&opening, &probes, &sink(&recorder)).await;
     opened.fleet.close().await;
-    let mut all: BTreeMap<String, Record> = BTreeMap::new();
+    let masters = opened.answers.len();
+    let mut copies: Vec<(Holder, Record)> = Vec::new();
     let mut answered = false;
-    for sections in opened.answers.into_values().flatten() {
+    for (host, answer) in opened.answers {
+        let Ok(sections) = answer else { continue };
         answered = true;
-        records::read(&sections).into_iter().for_each(|record| newer(&mut all, record));
+        let read = records::read(&sections).into_iter();
+        copies.extend(read.map(|record| (Holder::Master(host.clone()), record)));
     }
     if !answered {
         line(std::io::stderr().lock(), "no master answers; these are the copies on this machine");
-        records::kept_here(&session.inventory.cluster)
-            .into_iter()
-            .for_each(|record| newer(&mut all, record));
     }
+    let here = records::kept_here(&session.inventory.cluster).into_iter();
+    // What has left the masters has left the list; what they hold is compared with what we noted.
+    let known: BTreeSet<String> = copies.iter().map(|(_, record)| record.run.clone()).collect();
+    let wanted = |record: &Record| !answered || args.id.is_some() || known.contains(&record.run);
+    copies.extend(here.filter(wanted).map(|record| (Holder::Here, record)));
+    let all = records::told(copies, masters);
     let Some(id) = &args.id else {
+        all.values().for_each(say_doubts);
+        let all: Vec<&Record> = all.values().map(|told| &told.record).collect();
         list(&all, &args.output);
         return Ok(if answered { exit::OK } else { exit::UNREACHABLE });
     };
-    let mut found = all.values().filter(|record| record.run.starts_with(id.as_str()));
-    let (Some(record), None) = (found.next(), found.next()) else {
+    let mut found = all.values().filter(|told| told.record.run.starts_with(id.as_str()));
+    let (Some(told), None) = (found.next(), found.next()) else {
         let text = format!(
             "error: there is no run `{id}`, or more than one; `provision history` lists them"
         );
         line(std::io::stderr().lock(), &text);
         return Ok(exit::USAGE);
     };
+    say_doubts(told);
+    let record = &told.record;
     let mut out = std::io::stdout().lock();
     if args.print_inventory {
-        for set in &record.inventory.sets {
-            line(
-                std::io::stderr().lock(),
-                &format!("it was applied with -e {}", printable(set.as_bytes())),
-            );
+        anyhow::ensure!(
+            told.standing == Standing::Believed,
+            "the inventory of {} is not printed, for no majority of the masters tells it alike and this machine has no copy; ask again when more of them answer, or look at /var/lib/provision/records on each",
+            printable(record.run.as_bytes())
+        );
+        match record.inventory.is_whole() {
+            Some(true) => {}
+            Some(false) => anyhow::bail!(
+                "the inventory of {} is not the one that was applied: its digest is another",
+                printable(record.run.as_bytes())
+            ),
+            None => {
+                let text = "a password was taken out of it before it was noted, so its digest cannot be checked";
+                line(std::io::stderr().lock(), text);
+            }
         }
-        line(&mut out, printable(record.inventory.text.as_bytes()).trim_end_matches('\n'));
+        for set in &record.inventory.sets {
+            let text = format!("it was applied with -e {}", printable(set.as_bytes()));
+            line(std::io::stderr().lock(), &text);
+        }
+        print(&record.inventory.text, out)?;
     } else if args.output.json {
         line(&mut out, &serde_json::to_string(record)?);
     } else {
@@ -111,22 +110,47 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::OK)
 }
 
-/// Of two records of one run, from two masters, the one that knows how it ended.
-fn newer(all: &mut BTreeMap<String, Record>, record: Record) {
-    let known = all.entry(record.run.clone()).or_insert_with(|| record.clone());
-    if known.outcome.is_none() {
-        *known = record;
+/// A text for a person is made harmless; for a file it is what it was, to the byte.
+fn print(text: &str, mut out: std::io::StdoutLock<'_>) -> std::io::Result<()> {
+    if out.is_terminal() {
+        line(&mut out, printable(text.as_bytes()).trim_end_matches('\n'));
+        return Ok(());
+    }
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Says who tells of a run otherwise than it is shown, and that nobody may be believed.
+fn say_doubts(told: &Told) {
+    let run = printable(told.record.run.as_bytes());
+    let names = |all: &BTreeSet<Holder>| {
+        all.iter().map(Holder::to_string).collect::<Vec<_>>().join(" and ")
+    };
+    let mut err = std::io::stderr().lock();
+    if !told.otherwise.is_empty() {
+        let by = if told.by.is_empty() { "nobody else".to_owned() } else { names(&told.by) };
+        let others = names(&told.otherwise);
+        line(&mut err, &format!("warning: {run}: {others} tells another record than {by}"));
+    }
+    if told.standing == Standing::Doubtful {
+        let by = names(&told.by);
+        line(
+            &mut err,
+            &format!(
+                "warning: {run}: no majority of the masters tells it{}",
+                if by.is_empty() { String::new() } else { format!(", only {by}") }
+            ),
+        );
     }
 }
 
-fn list(all: &BTreeMap<String, Record>, output: &Output) {
+fn list(all: &[&Record], output: &Output) {
     let mut out = std::io::stdout().lock();
     if output.json {
-        let records: Vec<&Record> = all.values().collect();
-        line(&mut out, &serde_json::to_string(&records).unwrap_or_default());
+        line(&mut out, &serde_json::to_string(all).unwrap_or_default());
         return;
     }
-    for record in all.values() {
+    for record in all {
         line(&mut out, &row(record));
     }
 }
@@ -148,8 +172,8 @@ fn row(record: &Record) -> String {
             format!("exit {}: {}", outcome.exit, parts.join(", "))
         }
     };
-    let Record { run, by, from, began, .. } = record;
-    printable(format!("{run}  {began}  {by}@{from}  {how}").as_bytes())
+    let Record { run, command, by, from, began, .. } = record;
+    printable(format!("{run}  {began}  {by}@{from}  {command}  {how}").as_bytes())
 }
 
 #[cfg(test)]
@@ -161,6 +185,7 @@ mod tests {
         Record {
             v: VERSION,
             run: "r1".to_owned(),
+            command: "restart".to_owned(),
             by: "alice\x1b[2J".to_owned(),
             from: "laptop".to_owned(),
             began: "then".to_owned(),
@@ -172,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_that_missed_the_end_does_not_hide_it() {
+    fn a_row_tells_how_it_ended_and_steers_no_terminal() {
         let outcome = Outcome {
             ended: "later".to_owned(),
             changed: 3,
@@ -181,16 +206,10 @@ mod tests {
             blocked: 0,
             exit: 3,
         };
-        for order in [[true, false], [false, true]] {
-            let mut all = BTreeMap::new();
-            for ended in order {
-                newer(&mut all, record(ended.then(|| outcome.clone())));
-            }
-            assert_eq!(
-                row(&all["r1"]),
-                "r1  then  alice\\x1b[2J@laptop  exit 3: 3 changed, 1 failed"
-            );
-        }
+        assert_eq!(
+            row(&record(Some(outcome))),
+            "r1  then  alice\\x1b[2J@laptop  restart  exit 3: 3 changed, 1 failed"
+        );
         assert!(row(&record(None)).ends_with("cut short, or running"));
     }
 }

@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use tera::Tera;
 
+use crate::local::files;
 use crate::report::exit;
+use crate::template::page;
 use crate::ui::line;
 
 /// Arguments of `init`.
@@ -34,17 +35,15 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         return Ok(exit::OK);
     };
     // Never over a file that somebody wrote.
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = match made {
-        Ok(file) => file,
+    match files::create_new(path, &text) {
+        Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} exists already; name another file or move it away", path.display())
         }
         Err(error) => {
             return Err(error).with_context(|| format!("cannot write {}", path.display()));
         }
-    };
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let next = format!("wrote {0}; edit it, then: provision check {0}", path.display());
     line(std::io::stdout().lock(), &next);
     Ok(exit::OK)
@@ -56,13 +55,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 /// The embedded template is broken, which the same test excludes.
 pub fn inventory(cluster: &str, masters: u8, agents: u8) -> anyhow::Result<String> {
     const NAME: &str = "init/inventory.yaml";
-    let mut tera = Tera::default();
-    tera.add_raw_template(NAME, include_str!("../../templates/init/inventory.yaml.tera"))?;
+    let text = include_str!("../../templates/init/inventory.yaml.tera");
     let servers: Vec<u8> = (1..=masters).collect();
     let values = serde_json::json!({
         "cluster": cluster, "masters": masters, "agents": agents, "servers": servers,
     });
-    Ok(tera.render(NAME, &tera::Context::from_serialize(&values)?)?)
+    page(NAME, text, &values).map_err(anyhow::Error::msg)
 }
 
 fn odd(text: &str) -> Result<u8, String> {

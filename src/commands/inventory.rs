@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::cli::Source;
-use crate::commands::session::start;
-use crate::inventory::{Host, HostName, Inventory, Retired, ZooKeeper};
+use crate::ground::HostName;
+use crate::inventory::{Host, Inventory, Part, Retired};
+use crate::pipeline::arguments::Source;
+use crate::pipeline::load;
 use crate::report::exit;
 use crate::ui::line;
 
@@ -41,17 +42,11 @@ struct What {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = match start(&args.source, None).await? {
-        Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
-    };
+    let session = load::session(&args.source, None).await?;
     let inventory = &session.inventory;
     let value = match &args.what.host {
-        Some(name) => match present(inventory).find(|host| host.name.as_str() == name) {
-            Some(host) => variables(inventory, host),
-            // What Ansible's own scripts answer.
-            None => json!({}),
-        },
+        // `{}` would look like a host without variables. Ansible never asks: `_meta` has told it of all.
+        Some(name) => variables(inventory, session.host(name)?.1),
         None if args.what.graph => {
             line(std::io::stdout().lock(), graph(inventory).trim_end());
             return Ok(exit::OK);
@@ -163,28 +158,15 @@ fn groups(inventory: &Inventory) -> BTreeMap<String, Group> {
     };
     for host in present(inventory) {
         let name = &host.name;
-        if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper
-            && servers.contains_key(name)
-        {
-            member("zookeeper", name);
-        }
-        if inventory.mesos.masters.contains(name) {
-            member("masters", name);
-        }
         if let Some(pool) = &host.pool {
             member(&group_of_pool(pool), name);
-        }
-        if let Some(spark) = &inventory.spark {
-            if spark.clients.contains(name) {
-                member("clients", name);
-            }
-            if spark.dispatcher.as_ref().is_some_and(|it| it.hosts.contains(name)) {
-                member("dispatchers", name);
-            }
         }
         if inventory.retired.contains_key(name) {
             member("retired", name);
         }
+    }
+    for part in Part::ALL.into_iter().filter(|part| *part != Part::Agent) {
+        inventory.hosts_of(part).for_each(|host| member(part.group(), host));
     }
     let pools: BTreeSet<String> =
         groups.keys().filter(|name| name.starts_with(POOL)).cloned().collect();
@@ -194,7 +176,10 @@ fn groups(inventory: &Inventory) -> BTreeMap<String, Group> {
     let grouped: BTreeSet<HostName> = groups.values().flat_map(|it| it.hosts.clone()).collect();
     let alone: BTreeSet<HostName> =
         present(inventory).map(|h| h.name.clone()).filter(|h| !grouped.contains(h)).collect();
-    groups.insert("ungrouped".to_owned(), Group { hosts: alone, ..Group::default() });
+    // Ansible takes a group without any member for a host of that name.
+    if !alone.is_empty() {
+        groups.insert("ungrouped".to_owned(), Group { hosts: alone, ..Group::default() });
+    }
     let children: BTreeSet<String> =
         groups.keys().filter(|name| !name.starts_with(POOL)).cloned().collect();
     groups.insert("all".to_owned(), Group { children, ..Group::default() });
@@ -249,9 +234,7 @@ fn variables(inventory: &Inventory, host: &Host) -> Json {
     if let Some(pool) = &host.pool {
         set("provision_pool", json!(pool));
     }
-    if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper
-        && let Some(id) = servers.get(&host.name)
-    {
+    if let Some(id) = inventory.ensemble().and_then(|servers| servers.get(&host.name)) {
         set("provision_zookeeper_id", json!(id));
     }
     if let Some(agent) = inventory.agent(&host.name) {

@@ -1,10 +1,10 @@
 //! `provision lab`: the twin.
 
-use crate::cli::Source;
-use crate::inventory::load::{Lab, Request, load};
 use crate::lab::{self, TwinSpec};
+use crate::pipeline::arguments::Source;
+use crate::pipeline::load;
 use crate::report::exit;
-use crate::ui::line;
+use crate::ui::{line, problems};
 
 /// Arguments of `lab`.
 #[derive(Debug, clap::Args)]
@@ -53,12 +53,11 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         | LabCommand::Reset(it) => &it.source,
         LabCommand::Ssh(it) => &it.source,
     };
-    let request =
-        Request { path: Some(source.inventory.clone()), sets: source.sets.clone(), lab: Lab::Yes };
-    let inventory = match load(&request) {
+    let source = Source { lab: true, ..source.clone() };
+    let inventory = match load::read(&source) {
         Ok(loaded) => loaded.inventory,
         Err(refused) => {
-            super::session::print_problems(&refused.problems, &refused.text);
+            problems::print(&refused.problems, &refused.text);
             return Ok(exit::USAGE);
         }
     };
@@ -88,7 +87,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             let Some(twin) = lab::find(&inventory.cluster).await? else {
                 anyhow::bail!("no twin of `{}` runs here", inventory.cluster);
             };
-            let host = crate::inventory::HostName::new(&it.host);
+            let host = crate::ground::HostName::new(&it.host);
             let Some(address) = twin.addresses.get(&host) else {
                 anyhow::bail!("the twin has no host {host}");
             };

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::cli::{Reach, Source};
-use crate::commands::session::{recorder, run_id, sink, start};
-use crate::commands::ssh;
+use crate::local::clock::run_id;
+use crate::pipeline::arguments::Target;
+use crate::pipeline::load;
+use crate::pipeline::reach;
+use crate::pipeline::recorder::{recorder, sink};
 use crate::remote::Ask as _;
 use crate::remote::fleet::look;
 use crate::report::exit;
 use crate::script::{Probe, Sections, quote};
+use crate::tasks;
 use crate::ui::line;
 
 /// Arguments of `logs`.
@@ -17,9 +20,7 @@ pub struct Args {
     /// The host
     host: String,
     #[command(flatten)]
-    source: Source,
-    #[command(flatten)]
-    reach: Reach,
+    target: Target,
     /// Only this unit, which may be one that is not ours
     #[arg(long, value_name = "UNIT")]
     unit: Vec<String>,
@@ -31,8 +32,6 @@ pub struct Args {
     follow: bool,
 }
 
-/// Units that we install or depend on.
-const UNITS: [&str; 5] = ["zookeeper", "mesos-master", "mesos-slave", "docker", "spark-dispatcher"];
 /// So many new lines are taken at once; what a flood writes beyond them is left out, and said so.
 const FLOOD: u32 = 5000;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,22 +39,19 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = match start(&args.source, Some(&args.reach)).await? {
-        Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
-    };
-    let host = ssh::host(&session, &args.host)?;
+    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
+    let (host, _) = session.host(&args.host)?;
     let run = run_id();
-    let mut opening = session.opening(&args.reach, &run)?;
-    opening.hosts.retain(|name, _| *name == host);
+    let mut opening = reach::opening(&session.inventory, &args.target.reach, &run)?;
+    opening.hosts.retain(|name, _| name == host);
     let units: Vec<&str> = match args.unit.as_slice() {
-        [] => UNITS.to_vec(),
+        [] => tasks::ALL.iter().filter_map(|task| task.unit(&session.inventory)).collect(),
         some => some.iter().map(String::as_str).collect(),
     };
     let first = probe(&units, &Since::Last(args.lines));
-    let recorder = recorder(&run, &crate::cli::Output::default());
+    let recorder = recorder(&run, &crate::pipeline::arguments::Output::default());
     let opened = look(&opening, &[(host.clone(), first)].into(), &sink(&recorder)).await;
-    let mut answer = match opened.answers.get(&host) {
+    let mut answer = match opened.answers.get(host) {
         Some(Ok(sections)) => sections.clone(),
         // It has been said.
         _ => return Ok(exit::UNREACHABLE),
@@ -85,7 +81,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             Some(cursor) => Since::After(cursor.clone()),
             None => Since::Last(FLOOD),
         };
-        match opened.fleet.ask(&host, &probe(&units, &since), LIMIT).await {
+        match opened.fleet.ask(host, &probe(&units, &since), LIMIT).await {
             Ok(sections) => answer = sections,
             Err(why) => {
                 line(std::io::stderr().lock(), &format!("error: {host}: {why}"));

@@ -4,9 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 
-use crate::cli::Cli;
+use crate::local::files;
 use crate::report::exit;
 
 /// Arguments of `man`.
@@ -17,17 +16,17 @@ pub struct Args {
     directory: Option<PathBuf>,
 }
 
-/// Runs it.
-pub fn run(args: &Args) -> anyhow::Result<u8> {
+/// Runs it, for the whole command line.
+pub fn run(args: &Args, program: clap::Command) -> anyhow::Result<u8> {
     match &args.directory {
         Some(directory) => {
-            std::fs::create_dir_all(directory)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+            files::directory(directory)
+                .and_then(|()| clap_mangen::generate_to(program, directory))
                 .with_context(|| format!("{} cannot be written", directory.display()))?;
         }
         None => {
             let mut text = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            clap_mangen::Man::new(program).render(&mut text)?;
             std::io::stdout().write_all(&text)?;
         }
     }

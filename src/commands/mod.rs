@@ -1,24 +1,32 @@
 //! One file per command: its arguments and its run.
 
+pub mod adopt;
 pub mod apply;
 pub mod check;
 pub mod completions;
-pub mod findings;
+pub mod destroy;
+pub mod diagnose;
+pub mod drain;
+pub mod exec;
+pub mod explain;
 pub mod history;
 pub mod init;
 pub mod inventory;
 pub mod lab;
-pub mod locks;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod preflight;
+pub mod reboot;
 pub mod render;
-mod rotation;
-pub mod saved;
+pub mod restart;
 pub mod schema;
-pub mod session;
+pub mod show;
 pub mod simulate;
 pub mod smoke;
 pub mod ssh;
+pub mod start;
 pub mod status;
+pub mod stop;
+pub mod undrain;
 pub mod unlock;

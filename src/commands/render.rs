@@ -9,12 +9,14 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use similar::TextDiff;
 
-use super::session::{open, refuse_template};
-use crate::cli::Source;
+use crate::ground::{HostName, SecretRef};
 use crate::inventory::select::select;
 use crate::inventory::show::{Style, show};
-use crate::inventory::{HostName, Inventory, SecretRef, ZooKeeper};
+use crate::inventory::{Inventory, Part};
 use crate::lints;
+use crate::local;
+use crate::pipeline::arguments::Source;
+use crate::pipeline::load::{self, refuse_template};
 use crate::report::exit;
 use crate::resource::Resource;
 use crate::resource::file::Content;
@@ -45,10 +47,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let opened = match open(&args.source, None).await? {
-        Ok(opened) => opened,
-        Err(quit) => return Ok(quit.0),
-    };
+    let opened = load::inputs(&args.source, None).await?;
     let chosen = match &args.limit {
         None => None,
         Some(text) => Some(select(&opened.inventory, text).map_err(anyhow::Error::msg)?),
@@ -58,19 +57,16 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     if let Some(other) = &args.diff {
         let mut source = args.source.clone();
         other.clone_into(&mut source.inventory);
-        let before = match open(&source, None).await? {
-            Ok(before) => before,
-            Err(quit) => return Ok(quit.0),
-        };
+        let before = load::inputs(&source, None).await?;
         dangers = lints::changes(&before.inventory, &opened.inventory);
         match files(before.inventory, &before.templates, chosen.as_ref()) {
             Ok(files) => old = Some(files),
-            Err(why) => return Ok(refuse_template(&why, &before.own).0),
+            Err(why) => return Err(refuse_template(&why, &before.own).into()),
         }
     }
     let files = match files(opened.inventory, &opened.templates, chosen.as_ref()) {
         Ok(files) => files,
-        Err(why) => return Ok(refuse_template(&why, &opened.own).0),
+        Err(why) => return Err(refuse_template(&why, &opened.own).into()),
     };
     if let Some(directory) = &args.out {
         let count = write_all(&files, directory)?;
@@ -84,7 +80,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let _ = match &old {
         Some(old) => {
             for danger in dangers {
-                let shown = show(&danger, &opened.text, Style::Plain);
+                let shown = show(&danger, lints::reason(danger.name), &opened.text, Style::Plain);
                 line(io::stderr().lock(), shown.trim_end());
             }
             changes(old, &files).iter().try_for_each(|text| out.write_all(text.as_bytes()))
@@ -146,7 +142,7 @@ pub fn files(
                 pool.agents.insert(host, agent);
             }
         }
-        let world = World { inventory: &inventory, templates, live: None };
+        let world = World { inventory: &inventory, templates };
         collect(&desire_of(&world, &tasks)?, chosen, &mut shared, &mut files);
         if left.peek().is_none() {
             return Ok(files);
@@ -158,16 +154,9 @@ pub fn files(
 
 /// Hosts that do something else than run an agent.
 fn members(inventory: &Inventory) -> BTreeSet<HostName> {
-    let mut members = inventory.mesos.masters.clone();
-    if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper {
-        members.extend(servers.keys().cloned());
-    }
-    if let Some(spark) = &inventory.spark {
-        members.extend(spark.clients.iter().cloned());
-        members.extend(spark.dispatcher.iter().flat_map(|d| d.hosts.iter().cloned()));
-    }
-    members.extend(inventory.retired.keys().cloned());
-    members
+    let other = Part::ALL.into_iter().filter(|part| *part != Part::Agent);
+    let members = other.flat_map(|part| inventory.hosts_of(part));
+    members.chain(inventory.retired.keys()).cloned().collect()
 }
 
 /// Most hosts share most of their files.
@@ -197,7 +186,7 @@ fn collect(
         }
         let mut found: Vec<(Arc<str>, Rendered)> = Vec::new();
         for wish in wishes {
-            match &wish.resource {
+            match &*wish.resource {
                 Resource::File(file) => {
                     let text = match &file.content {
                         Content::Text(text) => shared.get(text),
@@ -277,10 +266,10 @@ fn write_all(files: &Files, directory: &Path) -> anyhow::Result<usize> {
             if let Some(parent) = to.parent()
                 && made.insert(parent.to_path_buf())
             {
-                std::fs::create_dir_all(parent)
+                local::files::directory(parent)
                     .with_context(|| format!("cannot make {}", parent.display()))?;
             }
-            std::fs::write(&to, file.text.as_bytes())
+            local::files::create_new(&to, file.text.as_bytes())
                 .with_context(|| format!("cannot write {}", to.display()))?;
             count += 1;
         }
@@ -370,7 +359,7 @@ mod tests {
     /// Some agents at a time and all at once give the same files.
     #[test]
     fn parts_make_the_whole() {
-        use crate::inventory::load::{Lab, load_text};
+        use crate::lints::load::{Lab, load_text};
         let head = "version: 1\ncluster: c\nhosts:\n  m1: { address: 10.0.0.1 }\n";
         let lines: String = (0..3)
             .map(|i| {
@@ -384,7 +373,7 @@ mod tests {
         let loaded = load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No);
         let inventory = loaded.expect("an inventory").inventory;
         let templates = Templates::new(&BTreeMap::new()).expect("our templates");
-        let world = World { inventory: &inventory, templates: &templates, live: None };
+        let world = World { inventory: &inventory, templates: &templates };
         let mut whole = Files::new();
         let desired = tasks::desire(&world).expect("what is desired");
         collect(&desired, None, &mut Shared::default(), &mut whole);

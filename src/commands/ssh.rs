@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::cli::{Reach, Source};
-use crate::commands::session::{Session, start};
-use crate::inventory::{HostName, Retired};
+use crate::pipeline::arguments::{Reach, Source};
+use crate::pipeline::load;
 use crate::remote::ssh::{Options, UnknownKeys, connect};
 use crate::report::exit;
 use crate::ui::line;
@@ -44,14 +43,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         become_password_file: None,
         accept_new_host_keys: args.accept_new_host_keys,
     };
-    let session = match start(&args.source, Some(&reach)).await? {
-        Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
-    };
-    let host = host(&session, &args.host)?;
-    let Some(machine) = session.inventory.hosts.get(&host) else {
-        anyhow::bail!("there is no host `{host}`");
-    };
+    let session = load::session(&args.source, Some(&reach)).await?;
+    let (host, machine) = session.host(&args.host)?;
     let keys = if args.accept_new_host_keys { UnknownKeys::Accept } else { UnknownKeys::Refuse };
     let options = Options::new(keys).map_err(|error| anyhow::anyhow!("{error}"))?;
     let link = match connect(&machine.ssh, &options).await {
@@ -78,22 +71,6 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         status.signal().map(|signal| 128 + signal)
     });
     Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::USAGE))
-}
-
-/// A host of the inventory by name.
-pub(crate) fn host(session: &Session, name: &str) -> anyhow::Result<HostName> {
-    let host = HostName::new(name);
-    let inventory = &session.inventory;
-    anyhow::ensure!(
-        inventory.hosts.contains_key(&host),
-        "there is no host `{name}` in cluster {}; `provision inventory --graph` shows all",
-        inventory.cluster
-    );
-    anyhow::ensure!(
-        inventory.retired.get(&host) != Some(&Retired::Gone),
-        "`{name}` is gone, as the inventory says"
-    );
-    Ok(host)
 }
 
 /// Whether a terminal is wanted there.

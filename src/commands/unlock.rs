@@ -1,8 +1,12 @@
-//! `provision unlock`: shows what works under hosts' locks and, confirmed, ends what hangs there.
+//! `provision unlock`: shows what works under hosts' locks and, confirmed, ends what hangs there,
+//! or frees the lock of what a run left.
 
-use crate::cli::{Limits, Reach, Source};
-use crate::commands::session::{confirm, run_id, start};
-use crate::inventory::HostName;
+use crate::ground::HostName;
+use crate::local::clock::run_id;
+use crate::pipeline::arguments::{Limits, Target};
+use crate::pipeline::confirm::confirm;
+use crate::pipeline::load;
+use crate::pipeline::reach;
 use crate::remote::fleet::Opening;
 use crate::remote::holder::Controller;
 use crate::remote::unlock::{Held, open};
@@ -13,9 +17,7 @@ use crate::ui::line;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    source: Source,
-    #[command(flatten)]
-    reach: Reach,
+    target: Target,
     /// Which hosts: names, globs, `@pool`, comma separated
     #[arg(short = 'l', long, value_name = "HOSTS")]
     limit: String,
@@ -25,23 +27,17 @@ pub struct Args {
     /// End a run's work even if that run still listens
     #[arg(long)]
     force: bool,
+    /// Free the lock of what a run left running after it had ended, such as a daemon, and let that live
+    #[arg(long, conflicts_with = "force")]
+    leave: bool,
 }
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = match start(&args.source, Some(&args.reach)).await? {
-        Ok(session) => session,
-        Err(quit) => return Ok(quit.0),
-    };
+    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
     let limits = Limits { limit: Some(args.limit.clone()), tasks: Vec::new() };
-    let hosts = match session.scope(&limits) {
-        Ok(scope) => scope.hosts.unwrap_or_default(),
-        Err(why) => {
-            line(std::io::stderr().lock(), &format!("error: {why}"));
-            return Ok(exit::USAGE);
-        }
-    };
-    let opening = session.opening(&args.reach, &run_id())?;
+    let hosts = limits.scope(&session.inventory)?.hosts.unwrap_or_default();
+    let opening = reach::opening(&session.inventory, &args.target.reach, &run_id())?;
     let mut worst = exit::OK;
     for host in &hosts {
         let code = one(args, &opening, host).await;
@@ -80,17 +76,39 @@ async fn one(args: &Args, opening: &Opening, host: &HostName) -> u8 {
             "that run still listens; stop it where it runs, or say --force if it cannot be stopped there",
         );
     }
+    let over = held.holder.controller == Controller::Over;
+    if args.leave && !over {
+        return complain(
+            exit::USAGE,
+            "that run's work goes on, so nothing of it can be left alone",
+        );
+    }
+    if over && !args.leave {
+        let text = "  these were left running by it: end them, or say --leave, which frees the lock and lets them live";
+        line(std::io::stdout().lock(), text);
+    }
+    let (question, not_done) = if args.leave {
+        ("free the lock and let these processes live?", "nothing was freed")
+    } else {
+        ("end these processes?", "nothing was ended")
+    };
     if !args.yes {
-        match confirm(&format!("{host}: end these processes?")) {
+        match confirm(&format!("{host}: {question}")) {
             Ok(true) => {}
-            Ok(false) => return complain(exit::USAGE, "nothing was ended"),
-            Err(why) => return complain(exit::USAGE, &format!("{why}; nothing was ended")),
+            Ok(false) => return complain(exit::USAGE, not_done),
+            Err(why) => return complain(exit::USAGE, &format!("{why}; {not_done}")),
         }
     }
-    match key.end(&held.holder.run).await {
+    let run = &held.holder.run;
+    let (done, freed) = if args.leave {
+        ("left alone", key.leave(run).await)
+    } else {
+        ("ended", key.end(run).await)
+    };
+    match freed {
         Ok(()) => {
             let text = format!(
-                "{host}: ended; its lock is free, and the next apply goes on from what is there"
+                "{host}: {done}; its lock is free, and the next apply goes on from what is there"
             );
             line(std::io::stdout().lock(), &text);
             exit::OK

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::decode::{At, Cx};
-use super::problem::{Place, Problem, Severity};
-use super::raw::Texts;
-use super::{HostName, Inventory, MesosPackage, Source, ZooKeeper, grammar};
+use super::resolve::Texts;
+use super::{Inventory, MesosPackage, Part, ZooKeeper, grammar, zoo_cfg};
+use crate::ground::HostName;
+use crate::ground::problem::{Place, Problem, Severity};
 use crate::mesos::flags::{self as catalogue, Component, Kind};
 use crate::mesos::versions::Version;
 use crate::mesos::{Finding, properties};
@@ -31,15 +33,20 @@ pub(super) fn check(inventory: &Inventory, lab: Lab) -> Vec<Problem> {
     use_of_hosts(inventory, &mut found);
     roles(inventory, &mut found);
     dispatcher(inventory, &mut found);
+    over_http(inventory, &mut found);
+    ports(inventory, &mut found);
+    ipv6(inventory, &mut found);
+    remapped(inventory, &mut found);
     found
 }
 
 /// Flags that are ours to set, with what to write instead.
-const OWNED: [(Option<Component>, &str, &str); 21] = [
+const OWNED: [(Option<Component>, &str, &str); 23] = [
     (None, "ip", "it is the host's `address`"),
     (None, "hostname", "write `hostname` at the host"),
     (None, "ip_discovery_command", "the daemon takes it or `ip`, which is the host's `address`"),
-    (None, "port", "ports are 5050 and 5051"),
+    (Some(Component::Master), "port", "write `port` of `mesos.masters`"),
+    (Some(Component::Agent), "port", "write `port` of the pool"),
     (None, "log_dir", "the packages set it and refuse it twice"),
     (Some(Component::Master), "zk", "it follows from `zookeeper`"),
     // Source: Mesos `src/master/main.cpp` and `src/slave/main.cpp`, which take one of the two.
@@ -56,6 +63,7 @@ const OWNED: [(Option<Component>, &str, &str); 21] = [
     (Some(Component::Agent), "default_role", "write `reserved` of the pool"),
     (Some(Component::Agent), "credential", "write `mesos.credentials`"),
     (None, "authenticate", "write `mesos.credentials`"),
+    (Some(Component::Agent), "http_credentials", "write `mesos.credentials.viewer`"),
     (None, "help", "it only prints usage"),
     (None, "version", "it only prints the version"),
 ];
@@ -150,6 +158,29 @@ fn well_formed(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// Source: `src/mesos/flags.tsv`, `authenticate_http_readwrite`, which came with 1.0.
+fn over_http(inventory: &Inventory, found: &mut Vec<Problem>) {
+    let credentials = &inventory.mesos.credentials;
+    let path = |key: &str| at(inventory, &format!("mesos.credentials.{key}"));
+    let version = &inventory.mesos.version;
+    if credentials.operator.is_some() && !version.at_least(&[1, 0]) {
+        let message = format!("the HTTP of Mesos {version} tells no operator from anybody else");
+        let problem = Problem::error(path("operator"), "no-operators", message);
+        found.push(problem.help("take Mesos 1.0 or later, or delete this"));
+    }
+    if inventory.mesos.access.writer.is_some() && !version.at_least(&[1, 5]) {
+        let message = format!("Mesos {version} prints the secret of its ZooKeeper in its log");
+        let place = at(inventory, "zookeeper.credentials");
+        let problem = Problem::error(place, "printed-secret", message);
+        found.push(problem.help("take Mesos 1.5 or later, or delete this"));
+    }
+    if credentials.viewer.is_some() && credentials.operator.is_none() {
+        let message = "nobody is asked over HTTP, so a viewer needs no credential";
+        let problem = Problem::error(path("viewer"), "no-operators", message);
+        found.push(problem.help("write `mesos.credentials.operator` too: then everybody is asked"));
+    }
+}
+
 fn at(inventory: &Inventory, path: &str) -> Option<Place> {
     inventory.places.of(path).cloned()
 }
@@ -175,8 +206,8 @@ fn addresses(inventory: &Inventory, found: &mut Vec<Problem>) {
         }
         if let Some(other) = seen.insert(host.address, name) {
             let message = format!("`{other}` and `{name}` have the same address {}", host.address);
-            let place = host_place(inventory, name);
-            found.push(Problem::error(place, "duplicate-address", message));
+            let problem = Problem::error(host_place(inventory, name), "duplicate-address", message);
+            found.push(problem.help("give each the address that it has"));
         }
         if host.address.is_loopback() && inventory.hosts.len() > 1 {
             let message = format!("other hosts cannot reach `{name}` at {}", host.address);
@@ -200,26 +231,71 @@ fn ensemble(inventory: &Inventory, found: &mut Vec<Problem>) {
         if let Some(other) = seen.insert(*myid, host) {
             let message = format!("`{other}` and `{host}` have the same myid {myid}");
             let place = at(inventory, &format!("zookeeper.servers.{host}"));
-            found.push(Problem::error(place, "duplicate-myid", message));
+            let problem = Problem::error(place, "duplicate-myid", message);
+            found.push(problem.help("give each server a number of its own"));
         }
     }
     for (key, value) in config {
-        let place = || at(inventory, &format!("zookeeper.config.{key}"));
-        let number = value.parse::<u32>().ok();
-        if ["dataDir", "dynamicConfigFile"].contains(&key.as_str()) || key.starts_with("server.") {
-            let message = format!("`{key}` of zoo.cfg is ours to set");
-            found.push(Problem::error(place(), "owned-option", message).help("delete it"));
-        } else if !grammar::word(key, "._") {
-            let message = format!("`{}` cannot be a key of zoo.cfg", super::decode::clipped(key));
-            found.push(Problem::error(place(), "bad-name", message));
-        } else if key == "clientPort" && !number.is_some_and(|n| (1..=65535).contains(&n)) {
-            let message = "`clientPort` must be a port from 1 to 65535";
-            found.push(Problem::error(place(), "bad-option", message));
-        } else if key == "tickTime" && !number.is_some_and(|n| (500..=5000).contains(&n)) {
-            // Sessions are clamped to 2..20 ticks and Mesos asks for 10 s.
-            let message = "`tickTime` must be from 500 to 5000 for Mesos' sessions of 10 seconds";
-            found.push(Problem::error(place(), "bad-option", message));
-        }
+        let place = at(inventory, &format!("zookeeper.config.{key}"));
+        found.extend(zoo_cfg::check(key, value).map(
+            |(name, Finding { severity, message, help })| Problem {
+                place,
+                severity,
+                name,
+                message,
+                help,
+            },
+        ));
+    }
+    sessions(inventory, config, found);
+    client_address(inventory, config, found);
+}
+
+/// A session is as long as Mesos asks for only within these bounds.
+fn sessions(inventory: &Inventory, config: &BTreeMap<String, String>, found: &mut Vec<Problem>) {
+    let asked = inventory.mesos.master_flags.get("zk_session_timeout");
+    let asked = asked.and_then(|text| grammar::duration(text)).unwrap_or(SESSION);
+    for (key, breaks) in [
+        ("minSessionTimeout", u128::gt as fn(&u128, &u128) -> bool),
+        ("maxSessionTimeout", u128::lt),
+    ] {
+        let bound = config.get(key).and_then(|text| text.trim().parse::<u128>().ok());
+        let Some(bound) = bound.filter(|bound| *bound > 0 && breaks(bound, &asked.as_millis()))
+        else {
+            continue;
+        };
+        let asked = asked.as_secs();
+        let message = format!("`{key}` {bound} ms: Mesos asks for sessions of {asked} seconds");
+        let place = at(inventory, &format!("zookeeper.config.{key}"));
+        let problem = Problem::error(place, "bad-option", message);
+        found.push(problem.help("delete the line; sessions last 2 to 20 ticks"));
+    }
+}
+
+/// What Mesos asks ZooKeeper for. Source: apache/mesos 1.11.0, `docs/configuration/master.md`,
+/// `--zk_session_timeout`.
+const SESSION: Duration = Duration::from_secs(10);
+
+/// All servers have one file, and everybody must reach each of them.
+fn client_address(
+    inventory: &Inventory,
+    config: &BTreeMap<String, String>,
+    found: &mut Vec<Problem>,
+) {
+    let Some(text) = config.get("clientPortAddress") else { return };
+    let address = text.trim().parse::<IpAddr>().ok();
+    let own = |host| inventory.hosts.get(host).map(|host: &super::Host| host.address);
+    let servers: Vec<&HostName> = inventory.hosts_of(Part::ZooKeeper).collect();
+    let good = match (address, &servers[..]) {
+        (Some(address), _) if address.is_unspecified() => true,
+        (Some(address), [only]) => own(only) == Some(address),
+        _ => false,
+    };
+    if !good {
+        let message = format!("nobody would reach every ZooKeeper server at `{text}`");
+        let place = at(inventory, "zookeeper.config.clientPortAddress");
+        let problem = Problem::error(place, "bad-option", message);
+        found.push(problem.help("delete the line; each server listens on all its addresses"));
     }
 }
 
@@ -232,32 +308,27 @@ fn masters(inventory: &Inventory, found: &mut Vec<Problem>) {
     let place = at(inventory, "mesos.masters.hosts");
     let count = inventory.mesos.masters.len();
     if written_empty(inventory, "mesos.masters.hosts") {
-        found.push(Problem::error(place, "empty-list", "`mesos.masters.hosts` names no host"));
+        let problem = Problem::error(place, "empty-list", "`mesos.masters.hosts` names no host");
+        found.push(problem.help("name one, three or five hosts"));
     } else if count.is_multiple_of(2) && count > 0 {
         found.push(even(place, "masters", count));
     }
 }
 
 fn pools(inventory: &Inventory, found: &mut Vec<Problem>) {
-    if written_empty(inventory, "mesos.agents") {
-        let place = at(inventory, "mesos.agents");
-        let problem = Problem::error(place, "empty-list", "`mesos.agents` holds no pool");
-        found.push(problem.help("write a pool with its hosts"));
-    }
     for name in inventory.mesos.pools.keys() {
         if written_empty(inventory, &format!("mesos.agents.{name}.hosts")) {
             let place = at(inventory, &format!("mesos.agents.{name}.hosts"));
             let message = format!("pool `{name}` has no host");
-            found.push(Problem::error(place, "empty-list", message));
+            let problem = Problem::error(place, "empty-list", message);
+            found.push(problem.help("name its hosts, or delete the pool"));
         }
     }
 }
 
 fn stand_in(inventory: &Inventory, lab: Lab, found: &mut Vec<Problem>) {
     let package = match &inventory.mesos.package {
-        MesosPackage::Deb(deb) => match &deb.source {
-            Source::Path(_) | Source::Url(_) => deb.source.file_name(),
-        },
+        MesosPackage::Deb { file, .. } => file.source.file_name(),
         _ => "",
     };
     let named = inventory.mesos.version.as_str().contains("standin") || package.contains("standin");
@@ -271,15 +342,14 @@ fn stand_in(inventory: &Inventory, lab: Lab, found: &mut Vec<Problem>) {
 
 fn use_of_hosts(inventory: &Inventory, found: &mut Vec<Problem>) {
     let mut used: BTreeMap<&HostName, &str> = BTreeMap::new();
-    if let Some(spark) = &inventory.spark {
-        let dispatchers = spark.dispatcher.iter().flat_map(|d| &d.hosts);
-        used.extend(dispatchers.map(|h| (h, "spark.dispatcher.hosts")));
-        used.extend(spark.clients.iter().map(|h| (h, "spark.clients.hosts")));
-    }
-    used.extend(inventory.agents().map(|(_, host, _)| (host, "mesos.agents")));
-    used.extend(inventory.mesos.masters.iter().map(|h| (h, "mesos.masters.hosts")));
-    if let ZooKeeper::Managed { servers, .. } = &inventory.zookeeper {
-        used.extend(servers.keys().map(|h| (h, "zookeeper.servers")));
+    for (part, by) in [
+        (Part::Dispatcher, "spark.dispatcher.hosts"),
+        (Part::Client, "spark.clients.hosts"),
+        (Part::Agent, "mesos.agents"),
+        (Part::Master, "mesos.masters.hosts"),
+        (Part::ZooKeeper, "zookeeper.servers"),
+    ] {
+        used.extend(inventory.hosts_of(part).map(|host| (host, by)));
     }
     for host in inventory.retired.keys() {
         if let Some(by) = used.get(host) {
@@ -337,18 +407,75 @@ fn roles(inventory: &Inventory, found: &mut Vec<Problem>) {
 }
 
 fn dispatcher(inventory: &Inventory, found: &mut Vec<Problem>) {
-    let Some(dispatcher) = inventory.spark.as_ref().and_then(|s| s.dispatcher.as_ref()) else {
-        return;
-    };
-    // Masters, agents, ZooKeeper's three and the dispatcher's own web page.
-    if [5050, 5051, 2181, 2888, 3888, 8081, 22].contains(&dispatcher.port) {
-        let place = at(inventory, "spark.dispatcher.port");
-        let message = format!("port {} is used by another service", dispatcher.port);
-        found.push(Problem::error(place, "port-taken", message).help("7077 is the usual one"));
-    }
     if written_empty(inventory, "spark.dispatcher.hosts") {
         let place = at(inventory, "spark.dispatcher.hosts");
         let message = "`spark.dispatcher.hosts` names no host";
-        found.push(Problem::error(place, "empty-list", message));
+        let problem = Problem::error(place, "empty-list", message);
+        found.push(problem.help("name one host, or delete `spark.dispatcher`"));
+    }
+}
+
+fn ports(inventory: &Inventory, found: &mut Vec<Problem>) {
+    for ((one, other), hosts) in inventory.collisions() {
+        let Some(path) = one.path else { continue };
+        let (port, who) = (one.port, one.service);
+        let place = hosts_in_words(&hosts);
+        let message = format!("port {port} of {who} is that of {} too, on {place}", other.service);
+        let problem = Problem::error(at(inventory, path), "port-taken", message);
+        found.push(problem.help(match path {
+            "spark.dispatcher.port" => "7077 is the usual one",
+            "zookeeper.config.clientPort" => "2181 is the usual one",
+            _ => "take another port",
+        }));
+    }
+}
+
+/// Source: apache/spark 3.5.1, `MesosSchedulerBackendUtil`: executors share the agent's directories and network,
+/// which an engine with `userns-remap` does not give: "cannot share the host's network namespace".
+fn remapped(inventory: &Inventory, found: &mut Vec<Problem>) {
+    let on = inventory.docker.daemon.get("userns-remap").and_then(|it| it.as_str());
+    if inventory.spark.is_some() && on.is_some_and(|user| !user.is_empty()) {
+        let message = "Spark's executors use the host's network, which an engine with `userns-remap` does not share";
+        let place = at(inventory, "docker.daemon.userns-remap");
+        let problem = Problem::error(place, "bad-option", message);
+        found.push(problem.help("delete the line"));
+    }
+}
+
+fn hosts_in_words(hosts: &[&HostName]) -> String {
+    match hosts {
+        [first] => first.to_string(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        [] => "no host".to_owned(),
+    }
+}
+
+/// Source: apache/mesos 1.11.0, `3rdparty/libprocess/src/process.cpp`, which listens on one IPv4 address;
+/// and ZooKeeper 3.4.8's C client, which Mesos is built with: `getaddrs` of `src/c/src/zookeeper.c` gives a
+/// bracketed address to getaddrinfo as it is.
+fn ipv6(inventory: &Inventory, found: &mut Vec<Problem>) {
+    let mut said: BTreeSet<&HostName> = BTreeSet::new();
+    for (part, message) in [
+        (Part::Master, "a Mesos master listens on IPv4 only"),
+        (Part::Agent, "a Mesos agent listens on IPv4 only"),
+        (Part::ZooKeeper, "Mesos finds no ZooKeeper at an IPv6 address"),
+        (Part::Dispatcher, "a dispatcher reaches Mesos over IPv4 only"),
+        (Part::Client, "a driver listens for Mesos on IPv4 only"),
+    ] {
+        for host in inventory.hosts_of(part) {
+            let six = inventory.hosts.get(host).is_some_and(|it| it.address.is_ipv6());
+            if !six || !said.insert(host) {
+                continue;
+            }
+            let problem = Problem::error(
+                host_place(inventory, host),
+                "ipv6-address",
+                format!("`{host}`: {message}"),
+            );
+            found
+                .push(problem.help(
+                    "write its IPv4 address; what ssh connects to may be IPv6 in `ssh.host`",
+                ));
+        }
     }
 }

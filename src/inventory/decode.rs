@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::problem::{Place, Problem};
+use super::cure;
 use super::yaml::{Key, Kind, Node, Style};
+use crate::ground::problem::{Place, Problem};
 use crate::mesos::flags::did_you_mean;
 
 /// What is gathered while decoding.
@@ -27,39 +28,19 @@ pub(super) struct At<T> {
     pub(super) place: Place,
 }
 
+impl<T> At<T> {
+    /// Whether it stands in the file (or in an override) rather than being a default.
+    pub(super) fn is_written(&self) -> bool {
+        self.place.line > 0
+    }
+}
+
 /// A map with a fixed set of keys, read key by key, then closed.
 pub(super) struct Object<'n> {
     place: Place,
     path: String,
     entries: &'n [(Key, Node)],
     known: Vec<&'static str>,
-}
-
-/// Text without control characters.
-pub(super) fn text(cx: &mut Cx, node: &Node, path: &str) -> Option<At<String>> {
-    parsed("text", |text| Some(text.to_owned()))(cx, node, path)
-}
-
-/// `true` or `false`; `yes`, `on` and the like are text elsewhere and refused here.
-pub(super) fn boolean(cx: &mut Cx, node: &Node, path: &str) -> Option<At<bool>> {
-    let read = |text: &str| match text {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    };
-    parsed("true or false", read)(cx, node, path)
-}
-
-/// A TCP port.
-pub(super) fn port(cx: &mut Cx, node: &Node, path: &str) -> Option<At<u16>> {
-    let read = |text: &str| digits(text).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
-    parsed("a port from 1 to 65535", read)(cx, node, path)
-}
-
-/// A count of at least one.
-pub(super) fn count(cx: &mut Cx, node: &Node, path: &str) -> Option<At<u32>> {
-    let read = |text: &str| digits(text).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-    parsed("a whole number of at least 1", read)(cx, node, path)
 }
 
 /// Digits only: `0x10`, `1_000`, `+3` and `1.0` are surprises, not numbers.
@@ -112,11 +93,6 @@ pub(super) fn list<T>(
         values.extend(read(cx, item, &path));
     }
     Some(values)
-}
-
-/// A list of texts.
-pub(super) fn texts(cx: &mut Cx, node: &Node, path: &str) -> Option<Vec<At<String>>> {
-    list(cx, node, path, text)
 }
 
 /// A map whose keys are the user's own.
@@ -202,13 +178,10 @@ impl Cx {
             }
             _ => node.describe().to_owned(),
         };
-        let path = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
-        let message = format!("{path}: expected {what}, found {found}");
-        let mut problem = Problem::error(Some(node.place.clone()), "wrong-type", message);
-        if node.is_null() {
-            problem = problem.help("write a value or delete the line");
-        }
-        self.problems.push(problem);
+        let shown = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
+        let message = format!("{shown}: expected {what}, found {found}");
+        let problem = Problem::error(Some(node.place.clone()), "wrong-type", message);
+        self.problems.push(problem.help(cure::of_value(path, node, what)));
     }
 }
 
@@ -241,7 +214,9 @@ impl<'n> Object<'n> {
         name: &'static str,
         read: impl FnOnce(&mut Cx, &'n Node, &str) -> Option<T>,
     ) -> Option<T> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         let (key, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
         let path = self.child(name);
         cx.places.insert(path.clone(), best_place(key, node).clone());
@@ -262,8 +237,10 @@ impl<'n> Object<'n> {
         read: impl FnOnce(&mut Cx, &'n Node, &str) -> Option<T>,
     ) -> Option<T> {
         if !self.has(name) {
-            let message = format!("`{}` is missing", self.child(name));
-            cx.error(&self.place, "missing-key", message);
+            let path = self.child(name);
+            let message = format!("`{path}` is missing");
+            let problem = Problem::error(Some(self.place.clone()), "missing-key", message);
+            cx.problems.push(problem.help(cure::of_missing(&path)));
         }
         self.optional(cx, name, read)
     }
@@ -282,7 +259,15 @@ impl<'n> Object<'n> {
         } else {
             format!("`{path}` takes only one of `{list}`")
         };
-        cx.error(&self.place, "one-of", message);
+        let problem = Problem::error(Some(self.place.clone()), "one-of", message);
+        // A key that is meant for one of them and called otherwise says so itself.
+        let mut keys = self.entries.iter().map(|(key, _)| key.text.as_str());
+        let cure = match keys.find_map(|key| cure::of_unknown(&self.path, key)) {
+            Some(cure) => cure.to_owned(),
+            None if !written.is_empty() => "keep one of them".to_owned(),
+            None => format!("`provision explain {}` says what each is for", self.path),
+        };
+        cx.problems.push(problem.help(cure));
         None
     }
 
@@ -301,9 +286,11 @@ impl<'n> Object<'n> {
             };
             let message = format!("unknown key{name}{place}");
             let problem = Problem::error(Some(key.place.clone()), "unknown-key", message);
-            cx.problems.push(problem.help(match nearest(&key.text, self.known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it takes {}", self.known.join(", ")),
+            let near = nearest(&key.text, self.known.iter().copied());
+            cx.problems.push(problem.help(match (cure::of_unknown(&self.path, &key.text), near) {
+                (Some(cure), _) => cure.to_owned(),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
+                (None, None) => format!("it takes {}", self.known.join(", ")),
             }));
         }
     }
@@ -348,6 +335,8 @@ pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::settings::Type as _;
+    use crate::inventory::types::{Bool, Count, Port, Text};
     use crate::inventory::yaml;
 
     #[test]
@@ -355,19 +344,19 @@ mod tests {
         let root = yaml::parse("f", b"port: 70000\nbecme: true\nuser: [a]\nbecome: yes\n").unwrap();
         let mut cx = Cx::default();
         let mut object = Object::open(&mut cx, &root, "").unwrap();
-        object.optional(&mut cx, "port", port);
-        object.optional(&mut cx, "become", boolean);
-        object.optional(&mut cx, "user", text);
-        object.required(&mut cx, "cluster", text);
+        object.optional(&mut cx, "port", Port::read);
+        object.optional(&mut cx, "become", Bool::read);
+        object.optional(&mut cx, "user", Text::read);
+        object.required(&mut cx, "cluster", Text::read);
         object.close(&mut cx);
         let lines: Vec<String> = cx.problems.iter().map(Problem::to_string).collect();
         assert_eq!(
             lines,
             [
-                "f:1:7: error[wrong-type]: `port`: expected a port from 1 to 65535, found `70000`",
-                "f:4:9: error[wrong-type]: `become`: expected true or false, found `yes`",
-                "f:3:7: error[wrong-type]: `user`: expected text, found a list",
-                "f:1:1: error[missing-key]: `cluster` is missing",
+                "f:1:7: error[wrong-type]: `port`: expected a port from 1 to 65535, found `70000` (`provision explain` says what an inventory takes)",
+                "f:4:9: error[wrong-type]: `become`: expected true or false, found `yes` (write become: true)",
+                "f:3:7: error[wrong-type]: `user`: expected text, found a list (`provision explain` says what an inventory takes)",
+                "f:1:1: error[missing-key]: `cluster` is missing (write it like cluster: analytics)",
                 "f:2:1: error[unknown-key]: unknown key `becme` (did you mean `become`?)",
             ]
         );
@@ -378,8 +367,8 @@ mod tests {
         let root = yaml::parse("f", b"secret: hunter2\nhttp: 'http://u:hunter2@p'\n").unwrap();
         let mut cx = Cx::default();
         let mut object = Object::open(&mut cx, &root, "").unwrap();
-        object.optional(&mut cx, "secret", count);
-        object.optional(&mut cx, "http", count);
+        object.optional(&mut cx, "secret", Count::read);
+        object.optional(&mut cx, "http", Count::read);
         assert_eq!(cx.problems.len(), 2);
         assert!(cx.problems.iter().all(|p| !p.to_string().contains("hunter2")));
     }

@@ -22,8 +22,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 pub(super) fn resource(name: &str, text: &str, version: &Version) -> Result<Value, String> {
     if matches!(name, "mem" | "disk") {
         let text: String = text.chars().filter(|c| *c != ' ').collect();
-        let bytes: Bytes =
-            text.parse().map_err(|_| "expected bytes with a unit such as 16GB or 512MB")?;
+        let bytes: Bytes = text.parse().map_err(|_| "expected bytes with a unit")?;
         return match bytes.mib_thousandths() {
             0 => Err("expected more than zero".to_owned()),
             mib => Ok(Value::Scalar(mib)),
@@ -31,17 +30,20 @@ pub(super) fn resource(name: &str, text: &str, version: &Version) -> Result<Valu
     }
     match Value::parse(text, version)? {
         Value::Ranges(_) | Value::Set(_) if matches!(name, "cpus" | "gpus") => {
-            Err("expected a number such as 4 or 0.5".to_owned())
+            Err("expected a number".to_owned())
         }
-        Value::Scalar(_) | Value::Set(_) if name == "ports" => {
-            Err("expected ranges such as [31000-32000]".to_owned())
+        Value::Scalar(_) | Value::Set(_) if name == "ports" => Err("expected ranges".to_owned()),
+        // Mesos takes them, and tasks then fail to listen.
+        Value::Ranges(ranges)
+            if name == "ports"
+                && ranges.iter().any(|(first, last)| *first == 0 || *last > 65_535) =>
+        {
+            Err("expected ports from 1 to 65535".to_owned())
         }
         Value::Scalar(n) if n < 0 || (n == 0 && name != "gpus") => {
             Err("expected more than zero".to_owned())
         }
-        Value::Text(_) => {
-            Err("expected a number, ranges such as [1-9] or a set such as {a,b}".to_owned())
-        }
+        Value::Text(_) => Err("expected a number, ranges or a set".to_owned()),
         value => Ok(value),
     }
 }
@@ -95,6 +97,12 @@ pub(super) fn word(text: &str, extra: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
 }
 
+/// What [`word`] takes: text that may stand in an ssh command line or a file of apt, for old clients of
+/// ssh expand `%h` within shell commands.
+pub(super) fn safe(text: &str, extra: &str) -> Option<String> {
+    word(text, extra).then(|| text.to_owned())
+}
+
 /// A Debian package name.
 pub(super) fn debian_package(text: &str) -> bool {
     text.len() >= 2
@@ -128,6 +136,8 @@ mod tests {
             assert!(resource("cpus", bad).is_err(), "{bad}");
         }
         assert!(resource("ports", "31000").is_err());
+        assert!(resource("ports", "[1-65536]").is_err() && resource("ports", "[0-9]").is_err());
+        assert_eq!(resource("ports", "[1-65535]"), Ok(Value::Ranges(vec![(1, 65_535)])));
         assert_eq!(resource("ports", "[3-4, 1-2, 9-9]"), Ok(Value::Ranges(vec![(1, 4), (9, 9)])));
     }
 

@@ -1,35 +1,37 @@
-//! The only reader of inventory files: from a path and overrides to an [`Inventory`], or to every
-//! [`Problem`] at once.
+//! The only reader of inventory files: from a path and overrides to an [`Inventory`] with all that is
+//! wrong or doubtful in it. `lints::load` asks the lints too and is what commands use.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256, Sha512};
-
 pub use super::check::Lab;
 use super::check::check;
 use super::decode::Cx;
-use super::resolve::{Files, resolve};
-use super::{Digest, Inventory, Place, Problem, Severity, raw, sets, yaml};
+use super::files::Files;
+use super::resolve::resolve;
+use super::{Inventory, cure, root, sets, yaml};
+use crate::ground::digest::{Algorithm, Digest, Hasher, sha256};
+use crate::ground::{Place, Problem};
+use crate::local::packages::{self, Debian};
 
 /// Reads, decodes, resolves and checks an inventory.
 ///
 /// # Errors
-/// Every mistake in it, warnings among them, in the order of the file.
-pub fn load(request: &Request) -> Result<Loaded, Refused> {
+/// It cannot be read, or is so wrong that nothing more can be said of it.
+pub fn read(request: &Request) -> Result<Read, Refused> {
     let here = std::env::current_dir().unwrap_or_default();
     let (name, base, bytes) = match request.path.as_deref() {
         Some(path) if path == Path::new("-") => {
-            ("<stdin>".to_owned(), here.clone(), read(io::stdin().lock()))
+            ("<stdin>".to_owned(), here.clone(), bytes_of(io::stdin().lock()))
         }
         path => {
             let path = path.unwrap_or(Path::new("inventory.yaml"));
             let base = here.join(path).parent().map_or_else(|| here.clone(), Path::to_path_buf);
-            (path.display().to_string(), base, File::open(path).and_then(read))
+            (path.display().to_string(), base, File::open(path).and_then(bytes_of))
         }
     };
     let bytes = bytes.map_err(|e| {
@@ -38,21 +40,21 @@ pub fn load(request: &Request) -> Result<Loaded, Refused> {
         let advice = "name an inventory, or let `provision init` write inventory.yaml";
         Refused { problems: vec![problem.help(advice)], text: Arc::from("") }
     })?;
-    read_text(&name, &bytes, &base, &here, &request.sets, request.lab)
+    understand(&name, &bytes, &base, &here, &request.sets, request.lab)
 }
 
 /// The same from text; relative paths start at `base`, those of overrides too.
 ///
 /// # Errors
-/// As [`load`].
-pub fn load_text(
+/// As [`read`].
+pub fn read_text(
     name: &str,
     text: &[u8],
     base: &Path,
     sets: &[String],
     lab: Lab,
-) -> Result<Loaded, Refused> {
-    read_text(name, text, base, base, sets, lab)
+) -> Result<Read, Refused> {
+    understand(name, text, base, base, sets, lab)
 }
 
 /// What to load.
@@ -66,13 +68,13 @@ pub struct Request {
     pub lab: Lab,
 }
 
-/// An inventory without errors.
+/// An inventory as far as it could be understood.
 #[derive(Debug, Clone)]
-pub struct Loaded {
-    /// The inventory.
+pub struct Read {
+    /// The inventory; where something is wrong it has a hole.
     pub inventory: Inventory,
-    /// Doubtful things that the inventory does not allow by name.
-    pub warnings: Vec<Problem>,
+    /// All that is wrong or doubtful, in no order.
+    pub problems: Vec<Problem>,
     /// The source, for [`super::show`].
     pub text: Arc<str>,
 }
@@ -86,61 +88,63 @@ pub struct Refused {
     pub text: Arc<str>,
 }
 
-fn read_text(
+fn understand(
     name: &str,
     bytes: &[u8],
     base: &Path,
     here: &Path,
     overrides: &[String],
     lab: Lab,
-) -> Result<Loaded, Refused> {
+) -> Result<Read, Refused> {
     let shown = &bytes[..bytes.len().min(yaml::MAX_BYTES)];
     let text: Arc<str> = Arc::from(String::from_utf8_lossy(shown));
     let refuse = |problems| Refused { problems, text: Arc::clone(&text) };
-    let mut root = yaml::parse(name, bytes).map_err(|p| refuse(vec![p]))?;
+    let mut root = yaml::parse(name, bytes).map_err(|problem| {
+        let mut problems = vec![problem];
+        cure::complete(&mut problems);
+        refuse(problems)
+    })?;
     let mut cx = Cx::default();
     for set in overrides {
         if let Err(problem) = sets::apply(&mut root, set) {
             cx.problems.push(problem);
         }
     }
-    let raw = raw::decode(&mut cx, &root);
+    let written = root::decode(&mut cx, &root);
+    let hosts = root.keys_of("hosts");
     drop(root);
-    let Some(raw) = raw else { return Err(refuse(sorted(cx.problems))) };
+    let Some(written) = written else {
+        cure::without_follow_ups(&mut cx.problems, &hosts);
+        cure::complete(&mut cx.problems);
+        return Err(refuse(sorted(cx.problems)));
+    };
     // A value that was refused leaves a hole; what is missing because of it is not a second mistake.
     let whole = cx.problems.is_empty();
     let mut disk = Disk { base, here, digests: HashMap::new() };
-    let mut inventory = resolve(&mut cx, raw, &mut disk);
+    let mut inventory = resolve(&mut cx, written, &mut disk);
     let between = check(&inventory, lab).into_iter();
     let follows_from_holes = ["unused-host", "undeclared-role", "even-ensemble"];
     cx.problems.extend(between.filter(|p| whole || !follows_from_holes.contains(&p.name)));
-    let lints = crate::lints::check(&inventory, &cx.problems);
-    cx.problems.extend(lints);
-    let allowed = |name| inventory.allow.contains_key(name) && crate::lints::is_known(name);
-    cx.problems.retain(|problem| !allowed(problem.name));
-    let problems = sorted(cx.problems);
-    if problems.iter().any(|p| p.severity == Severity::Error) {
-        return Err(refuse(problems));
-    }
-    let mut hash = Sha256::new();
-    hash.update(bytes);
+    cure::without_follow_ups(&mut cx.problems, &hosts);
+    cure::complete(&mut cx.problems);
+    let mut whole = bytes.to_vec();
     for set in overrides {
-        hash.update([0]);
-        hash.update(set.as_bytes());
+        whole.push(0);
+        whole.extend(set.as_bytes());
     }
-    inventory.digest = hex(&hash.finalize());
-    Ok(Loaded { inventory, warnings: problems, text })
+    inventory.digest = sha256(whole);
+    Ok(Read { inventory, problems: cx.problems, text })
 }
 
 /// By place, the placeless first; the same twice is said once.
-fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+pub(crate) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort();
     problems.dedup();
     problems
 }
 
 /// Reads one byte more than may be, so that too much is noticed and no more is held.
-fn read(source: impl Read) -> io::Result<Vec<u8>> {
+fn bytes_of(source: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -154,44 +158,56 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Files named by the inventory; each is hashed once for each kind of digest.
+/// Files named by the inventory; each is hashed once with each algorithm.
 struct Disk<'p> {
     base: &'p Path,
     here: &'p Path,
-    digests: HashMap<(PathBuf, Kind), Result<Digest, String>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Sha256,
-    Sha512,
+    digests: HashMap<(PathBuf, Algorithm), Result<Digest, String>>,
 }
 
 impl Files for Disk<'_> {
     fn locate(&self, place: &Place, path: &str) -> PathBuf {
+        // As a shell would, which leaves it to us in a file and behind a `=`.
+        if let Some(below) = path.strip_prefix("~/")
+            && let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty())
+        {
+            return Path::new(&home).join(below);
+        }
         // What was typed at the prompt is relative to where it was typed.
         if place.file.starts_with("-e ") { self.here.join(path) } else { self.base.join(path) }
     }
 
     fn digest(&mut self, path: &Path, like: Option<&Digest>) -> Result<Digest, String> {
-        let kind = match like {
-            Some(Digest::Sha512(_)) => Kind::Sha512,
-            _ => Kind::Sha256,
-        };
-        let compute = || match remembered::find(path, kind) {
+        let algorithm = like.map_or(Algorithm::Sha256, Digest::algorithm);
+        let compute = || match remembered::find(path, algorithm) {
             Some(digest) => Ok(digest),
             None => {
                 let before = remembered::Stamp::of(path);
-                let digest = digest_of(path, kind)?;
-                remembered::keep(path, kind, before, &digest);
+                let digest = digest_of(path, algorithm)?;
+                remembered::keep(path, algorithm, before, &digest);
                 Ok(digest)
             }
         };
-        self.digests.entry((path.to_path_buf(), kind)).or_insert_with(compute).clone()
+        self.digests.entry((path.to_path_buf(), algorithm)).or_insert_with(compute).clone()
+    }
+
+    fn text(&self, path: &Path) -> Result<String, String> {
+        let bytes = File::open(path).and_then(bytes_of).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => "does not exist".to_owned(),
+            _ => format!("cannot be read: {}", reason(&e)),
+        })?;
+        if bytes.len() > yaml::MAX_BYTES {
+            return Err(format!("is larger than {} MB", yaml::MAX_BYTES >> 20));
+        }
+        String::from_utf8(bytes).map_err(|_| "is no text".to_owned())
+    }
+
+    fn package(&self, path: &Path) -> Result<Debian, String> {
+        Debian::read(path)
+    }
+
+    fn top_directory(&self, path: &Path) -> Option<String> {
+        packages::top_directory(path)
     }
 
     fn readable_by_all(&self, path: &Path) -> Option<u32> {
@@ -203,7 +219,11 @@ impl Files for Disk<'_> {
     }
 }
 
-fn digest_of(path: &Path, kind: Kind) -> Result<Digest, String> {
+/// The digest of a regular file.
+///
+/// # Errors
+/// What is wrong with it, to follow its name.
+pub(crate) fn digest_of(path: &Path, algorithm: Algorithm) -> Result<Digest, String> {
     let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         _ => format!("cannot be read: {}", reason(&e)),
@@ -213,19 +233,14 @@ fn digest_of(path: &Path, kind: Kind) -> Result<Digest, String> {
         return Err("is not a regular file".to_owned());
     }
     let hash = || -> io::Result<Digest> {
-        let mut file = File::open(path)?;
-        Ok(match kind {
-            Kind::Sha256 => {
-                let mut hash = Sha256::new();
-                feed(&mut file, |block| hash.update(block))?;
-                Digest::Sha256(hex(&hash.finalize()))
+        let (mut file, mut hash) = (File::open(path)?, Hasher::new(algorithm));
+        let mut block = vec![0; 1 << 17];
+        loop {
+            match file.read(&mut block)? {
+                0 => return Ok(hash.finish()),
+                n => hash.update(&block[..n]),
             }
-            Kind::Sha512 => {
-                let mut hash = Sha512::new();
-                feed(&mut file, |block| hash.update(block))?;
-                Digest::Sha512(hex(&hash.finalize()))
-            }
-        })
+        }
     };
     hash().map_err(|e| format!("cannot be read: {}", reason(&e)))
 }
@@ -235,14 +250,13 @@ fn digest_of(path: &Path, kind: Kind) -> Result<Digest, String> {
 /// what it is sent; it would only be refused there.
 mod remembered {
     use std::fs;
-    use std::io::Write as _;
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    use std::os::unix::fs::MetadataExt as _;
     use std::path::{Path, PathBuf};
     use std::time::{Duration, SystemTime};
 
-    use sha2::{Digest as _, Sha256};
-
-    use super::{Digest, Kind, hex};
+    use super::{Algorithm, Digest, sha256};
+    use crate::local::directories;
+    use crate::local::files::{self, Readers};
 
     /// What is faster to hash than to look up.
     const SMALL: u64 = 1 << 20;
@@ -280,49 +294,35 @@ mod remembered {
         }
     }
 
-    pub(super) fn find(path: &Path, kind: Kind) -> Option<Digest> {
+    pub(super) fn find(path: &Path, algorithm: Algorithm) -> Option<Digest> {
         let stamp = Stamp::of(path)?;
-        let text = fs::read_to_string(place(path, kind)?).ok()?;
+        let text = fs::read_to_string(place(path, algorithm)?).ok()?;
         let (digest, seen) = text.strip_suffix('\n')?.split_once(' ')?;
-        let length = match kind {
-            Kind::Sha256 => 64,
-            Kind::Sha512 => 128,
-        };
-        let whole = digest.len() == length && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        (whole && seen == stamp.0).then(|| match kind {
-            Kind::Sha256 => Digest::Sha256(digest.to_owned()),
-            Kind::Sha512 => Digest::Sha512(digest.to_owned()),
-        })
+        (seen == stamp.0).then(|| algorithm.digest(digest)).flatten()
     }
 
     /// Failing to remember is no failure: the next run hashes again.
-    pub(super) fn keep(path: &Path, kind: Kind, before: Option<Stamp>, digest: &Digest) {
-        let (Some(before), Some(place)) = (before, place(path, kind)) else { return };
+    pub(super) fn keep(path: &Path, algorithm: Algorithm, before: Option<Stamp>, digest: &Digest) {
+        let (Some(before), Some(place)) = (before, place(path, algorithm)) else { return };
         // What changed while it was read has no digest that could be named.
         if Stamp::of(path).as_ref() != Some(&before) {
             return;
         }
         let Some(directory) = place.parent() else { return };
-        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        if let Ok(mut file) = tempfile::NamedTempFile::new_in(directory) {
-            let written = writeln!(file, "{} {}", digest.hex(), before.0);
-            let _ = written.map(|()| file.persist(place));
-        }
+        let text = format!("{} {}\n", digest.hex(), before.0);
+        let _ = files::private_directory(directory)
+            .and_then(|()| files::replace(&place, text, Readers::Us));
     }
 
     /// `$XDG_CACHE_HOME/provision/digests/HASH-OF-THE-PATH`.
-    fn place(path: &Path, kind: Kind) -> Option<PathBuf> {
+    fn place(path: &Path, algorithm: Algorithm) -> Option<PathBuf> {
         let path = fs::canonicalize(path).ok()?;
-        let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.filter(|cache| cache.is_absolute()).or_else(home)?;
-        let mut name = Sha256::new();
-        name.update(path.as_os_str().as_encoded_bytes());
-        name.update(match kind {
-            Kind::Sha256 => [0, 1],
-            Kind::Sha512 => [0, 2],
+        let mut name = path.as_os_str().as_encoded_bytes().to_vec();
+        name.extend(match algorithm {
+            Algorithm::Sha256 => [0, 1],
+            Algorithm::Sha512 => [0, 2],
         });
-        Some(cache.join("provision/digests").join(&hex(&name.finalize())[..32]))
+        Some(directories::cache().ok()?.join("digests").join(&sha256(name)[..32]))
     }
 
     #[cfg(test)]
@@ -345,16 +345,6 @@ mod remembered {
             assert_ne!(Stamp::at(&path, later).unwrap(), first);
             fs::write(&path, "small").unwrap();
             assert_eq!(Stamp::at(&path, later), None);
-        }
-    }
-}
-
-fn feed(file: &mut File, mut update: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut block = vec![0; 1 << 17];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(()),
-            n => update(&block[..n]),
         }
     }
 }

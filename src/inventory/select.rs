@@ -2,30 +2,39 @@
 
 use std::collections::BTreeSet;
 
-use super::{HostName, Inventory, ZooKeeper, ranges};
+use wildmatch::WildMatch;
 
-/// The hosts that a selection names, commas between its parts, `!` before what is taken out.
+use super::decode::nearest;
+use super::{Inventory, Part, ranges};
+use crate::ground::HostName;
+
+/// The hosts that a selection names: commas (or colons) between its parts, `!` before what is taken out,
+/// `&` before what all must be in.
 ///
-/// A part is a host, a range, a glob with `*` and `?`, or `@` with a pool or one of `masters`,
-/// `zookeeper`, `agents`, `clients`, `dispatchers`. Only exclusions select from all hosts.
+/// A part is a host, a range, a glob with `*` and `?`, `all`, or `@` with a pool or one of `masters`,
+/// `zookeeper`, `agents`, `clients`, `dispatchers`. Where nothing is named first, all hosts are meant.
 ///
 /// # Errors
 /// One sentence: a part that matches nothing is a mistake, and so is a selection of nobody.
 pub fn select(inventory: &Inventory, text: &str) -> Result<BTreeSet<HostName>, String> {
-    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|p| !p.is_empty()).collect();
-    let (out, wanted): (Vec<&str>, Vec<&str>) = parts.iter().partition(|p| p.starts_with('!'));
+    let parts = parts(text);
     if parts.is_empty() {
         return Err("the selection is empty".to_owned());
     }
-    let mut chosen: BTreeSet<HostName> = match wanted.is_empty() {
-        true => inventory.hosts.keys().cloned().collect(),
-        false => BTreeSet::new(),
+    let named = |part: &&&str| !part.starts_with(['!', '&']);
+    let mut chosen: BTreeSet<HostName> = match parts.iter().any(|part| named(&part)) {
+        true => BTreeSet::new(),
+        false => inventory.hosts.keys().cloned().collect(),
     };
-    for part in wanted {
+    for part in parts.iter().filter(named) {
         chosen.extend(matching(inventory, part)?);
     }
-    for part in out {
-        for host in matching(inventory, &part[1..])? {
+    for part in parts.iter().filter_map(|part| part.strip_prefix('&')) {
+        let within = matching(inventory, part)?;
+        chosen.retain(|host| within.contains(host));
+    }
+    for part in parts.iter().filter_map(|part| part.strip_prefix('!')) {
+        for host in matching(inventory, part)? {
             chosen.remove(&host);
         }
     }
@@ -33,6 +42,16 @@ pub fn select(inventory: &Inventory, text: &str) -> Result<BTreeSet<HostName>, S
         return Err(format!("`{text}` selects no host"));
     }
     Ok(chosen)
+}
+
+/// What stands between commas, or between colons outside of brackets.
+fn parts(text: &str) -> Vec<&str> {
+    let mut within = false;
+    let split = text.split(move |c: char| {
+        within = c == '[' || (within && c != ']');
+        c == ',' || (c == ':' && !within)
+    });
+    split.map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
 fn matching(inventory: &Inventory, part: &str) -> Result<BTreeSet<HostName>, String> {
@@ -46,58 +65,48 @@ fn matching(inventory: &Inventory, part: &str) -> Result<BTreeSet<HostName>, Str
         };
         names.iter().filter_map(known).collect()
     } else {
-        let pattern: Vec<char> = part.chars().collect();
-        inventory.hosts.keys().filter(|h| glob(&pattern, h.as_str())).cloned().collect()
+        let glob = WildMatch::new(part);
+        let hosts = inventory.hosts.keys();
+        let found: BTreeSet<HostName> =
+            hosts.clone().filter(|host| glob.matches(host.as_str())).cloned().collect();
+        if part == "all" && found.is_empty() { hosts.cloned().collect() } else { found }
     };
     if found.is_empty() {
-        return Err(format!("`{part}` matches no host of the inventory"));
+        return Err(match instead(inventory, part) {
+            Some(help) => format!("`{part}` matches no host of the inventory; {help}"),
+            None => format!("`{part}` matches no host of the inventory"),
+        });
     }
     Ok(found)
+}
+
+/// What was meant by a part that matches nothing.
+fn instead(inventory: &Inventory, part: &str) -> Option<String> {
+    if !members(inventory, part).is_empty() {
+        return Some(format!("write `@{part}` for that group"));
+    }
+    if part.starts_with('~') {
+        return Some("write a glob with `*` and `?`".to_owned());
+    }
+    let Some(group) = part.strip_prefix('@') else {
+        let hosts = inventory.hosts.keys().map(HostName::as_str);
+        return nearest(part, hosts).map(|near| format!("did you mean `{near}`?"));
+    };
+    if group.contains(['.', '/']) {
+        return Some(format!("hosts of a file are given as -l \"$(paste -sd, {group})\""));
+    }
+    let mut groups: Vec<String> =
+        Part::ALL.into_iter().map(|part| format!("@{}", part.group())).collect();
+    groups.extend(inventory.mesos.pools.keys().map(|pool| format!("@{pool}")));
+    Some(format!("groups are {}", groups.join(", ")))
 }
 
 fn members(inventory: &Inventory, group: &str) -> BTreeSet<HostName> {
     if let Some(pool) = inventory.mesos.pools.get(group) {
         return pool.agents.keys().cloned().collect();
     }
-    let spark = inventory.spark.as_ref();
-    match group {
-        "masters" => inventory.mesos.masters.clone(),
-        "agents" => inventory.agents().map(|(_, host, _)| host.clone()).collect(),
-        "zookeeper" => match &inventory.zookeeper {
-            ZooKeeper::Managed { servers, .. } => servers.keys().cloned().collect(),
-            ZooKeeper::External { .. } => BTreeSet::new(),
-        },
-        "clients" => spark.map(|s| s.clients.clone()).unwrap_or_default(),
-        "dispatchers" => {
-            let dispatcher = spark.and_then(|s| s.dispatcher.as_ref());
-            dispatcher.map(|d| d.hosts.clone()).unwrap_or_default()
-        }
-        _ => BTreeSet::new(),
-    }
-}
-
-/// `*` and `?`; linear in practice: only the last star is tried again.
-fn glob(pattern: &[char], text: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    (p, t) = (at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    let part = Part::ALL.into_iter().find(|part| part.group() == group);
+    part.map(|part| inventory.hosts_of(part).cloned().collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -106,8 +115,7 @@ mod tests {
 
     #[test]
     fn a_star_is_tried_at_every_length() {
-        let matches =
-            |pattern: &str, text: &str| glob(&pattern.chars().collect::<Vec<char>>(), text);
+        let matches = |pattern: &str, text: &str| WildMatch::new(pattern).matches(text);
         assert!(matches("*1", "a1b1"));
         assert!(matches("*", ""));
         assert!(matches("a*b*c", "axxbxbxc"));

@@ -2,75 +2,82 @@
 
 use std::sync::Arc;
 
-use super::problem::{Place, Problem};
-use super::ranges;
+use super::decode::clipped;
+use super::settings::Shape;
 use super::yaml::{self, Key, Kind, Node, Style};
-
-/// Maps whose keys are the user's own and may hold dots: below them the rest of a path is one key.
-const FREE: [&str; 13] = [
-    "vars",
-    "hosts.*.vars",
-    "zookeeper.config",
-    "zookeeper.servers",
-    "mesos.masters.flags",
-    "mesos.agents.*.vars",
-    "mesos.agents.*.flags",
-    "mesos.agents.*.attributes",
-    "mesos.agents.*.resources",
-    "docker.daemon",
-    "spark.defaults",
-    "spark.env",
-    "allow",
-];
-
-/// The keys at the top, which a bare name means before it means a variable.
-const SECTIONS: [&str; 15] = [
-    "version",
-    "cluster",
-    "vars",
-    "ssh",
-    "proxy",
-    "hosts",
-    "base",
-    "zookeeper",
-    "mesos",
-    "docker",
-    "spark",
-    "workloads",
-    "smoke",
-    "retired",
-    "allow",
-];
+use super::{ranges, root};
+use crate::ground::problem::{Place, Problem};
 
 /// Puts one override into the tree.
 ///
-/// A bare name sets `vars`. A value that begins with `[` or `{` (but not `{{`) is read as YAML, any
+/// A bare name sets `vars`, unless it is a key of the file's top. A value that begins with `[` or `{` (but not `{{`) is read as YAML, any
 /// other is text.
 ///
 /// # Errors
 /// What is wrong with it, at the place `-e path`.
 pub(super) fn apply(root: &mut Node, set: &str) -> Result<(), Problem> {
-    let Some((path, value)) = set.split_once('=') else {
-        let problem = Problem::error(None, "bad-override", "an override has no `=`");
-        return Err(problem.help("write -e path=value"));
+    let whole = set.trim_start();
+    let Some((path, value)) = set.split_once('=').filter(|_| !whole.starts_with(['@', '{'])) else {
+        let (message, help) = if whole.starts_with('@') {
+            let help = "write its values into `vars` of the inventory, or each as -e name=value";
+            (format!("`{}`: overrides are not read from a file", clipped(whole)), help)
+        } else {
+            let message = "an override is not written path=value".to_owned();
+            (message, "write -e path=value, once for each")
+        };
+        return Err(Problem::error(None, "bad-override", message).help(help));
     };
     let path = path.trim();
     let file: Arc<str> = Arc::from(format!("-e {path}"));
     let place = Place { file, line: 1, column: 1, length: 1 };
-    let segments = if path.contains('.') || SECTIONS.contains(&path) {
-        split(root, path)
+    let shape = root::shape();
+    let segments = if path.contains('.') || shape.child(path).is_some() {
+        split(root, &shape, path)
     } else {
         vec!["vars".to_owned(), path.to_owned()]
     };
     if segments.iter().any(String::is_empty) {
-        let message = format!("`{path}` is not a path such as mesos.version");
-        return Err(Problem::error(Some(place), "bad-override", message));
+        let message = format!("`{path}` is not a path");
+        let problem = Problem::error(Some(place), "bad-override", message);
+        return Err(problem.help("write it like mesos.version"));
+    }
+    if let Some(second) = segments.first().filter(|top| *top == "vars").and_then(|_| second(value))
+    {
+        let message = format!("`{second}=` after a blank would be part of the value of `{path}`");
+        let problem = Problem::error(Some(place), "bad-override", message);
+        return Err(
+            problem.help("write -e once for each; or such a value into `vars` of the inventory")
+        );
     }
     let node = value_node(&place, value)?;
     put(root, &segments, &place, node)
 }
 
-fn value_node(place: &Place, value: &str) -> Result<Node, Problem> {
+/// The name of the second variable of `-e 'a=1 b=2'`, which elsewhere are two.
+fn second(value: &str) -> Option<&str> {
+    let mut words = value.split_whitespace();
+    let plain = words.next().is_some_and(|first| !first.contains(['=', '"', '\'', '[', '{']));
+    let name = |word: &&str| {
+        let name = word.split('=').next().unwrap_or("");
+        word.contains('=')
+            && !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let second = words.next().filter(|word| plain && name(word))?;
+    second.split('=').next()
+}
+
+/// Whether an override sets one of the user's own variables, which no `ssh`, secret or path can be made of:
+/// those are no templates.
+pub fn is_variable(set: &str) -> bool {
+    let path = set.split_once('=').map_or(set, |(path, _)| path).trim();
+    match path.split_once('.') {
+        Some((first, _)) => first == "vars",
+        None => root::shape().child(path).is_none(),
+    }
+}
+
+pub(super) fn value_node(place: &Place, value: &str) -> Result<Node, Problem> {
     if value.starts_with('[') || (value.starts_with('{') && !value.starts_with("{{")) {
         let mut node = yaml::parse(&place.file, value.as_bytes())?;
         relocate(&mut node, place);
@@ -95,13 +102,15 @@ fn relocate(node: &mut Node, place: &Place) {
     }
 }
 
-/// Cuts a path at its dots, save below free maps and within host names of the file.
-fn split(root: &Node, path: &str) -> Vec<String> {
+/// Cuts a path at its dots, save within host names of the file and below maps whose keys are the
+/// user's own and may hold dots: there the rest of a path is one key.
+fn split(root: &Node, shape: &Shape, path: &str) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
     let mut rest = path;
     let mut node = Some(root);
+    let mut shape = Some(shape);
     while !rest.is_empty() {
-        let next = if is_free(&segments) {
+        let next = if shape.is_some_and(Shape::is_flat_map) {
             rest
         } else {
             // The longest existing key wins, so that `hosts.a.example.com.address` finds the host.
@@ -119,24 +128,13 @@ fn split(root: &Node, path: &str) -> Vec<String> {
         };
         segments.push(next.to_owned());
         node = node.and_then(|n| n.child(next));
+        shape = shape.and_then(|s| s.child(next));
         rest = rest[next.len()..].strip_prefix('.').unwrap_or(&rest[next.len()..]);
     }
     if path.ends_with('.') || path.starts_with('.') {
         segments.push(String::new());
     }
     segments
-}
-
-fn is_free(segments: &[String]) -> bool {
-    let matches = |pattern: &&str| {
-        let parts: Vec<&str> = pattern.split('.').collect();
-        parts.len() == segments.len()
-            && parts.iter().zip(segments).all(|(p, s)| *p == "*" || *p == s.as_str())
-    };
-    FREE.iter().any(matches)
-        || (segments.len() == 5
-            && segments[..2] == ["mesos", "agents"]
-            && segments[3] == "reserved")
 }
 
 fn put(node: &mut Node, segments: &[String], place: &Place, value: Node) -> Result<(), Problem> {
@@ -218,5 +216,13 @@ mod tests {
         assert!(fails("b.c=x").starts_with("-e b.c:1:1: error[bad-override]"));
         assert!(fails("a.0=[x").starts_with("-e a.0:1:"));
         assert!(fails(".a=1").contains("is not a path"));
+        assert!(fails("@vars.yaml").contains("`vars` of the inventory"));
+        assert!(fails("@vars=1.yaml").contains("not read from a file"));
+        assert!(fails("{\"a\": 1}").contains("once for each"));
+        assert!(fails("a=1 b=2").contains("`b=` after a blank"));
+        assert_eq!(
+            after("a: {}", "x=-Xmx1g -Da=b"),
+            serde_json::json!({"a": {}, "vars": {"x": "-Xmx1g -Da=b"}})
+        );
     }
 }

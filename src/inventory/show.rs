@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::problem::{Problem, Severity};
+use crate::ground::{Problem, Severity};
 
 /// Whether colours may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub enum Style {
 /// The problem over several lines; `text` is the source that was loaded.
 ///
 /// Only the line of the problem is shown, for its neighbours may hold secrets, and what follows a
-/// secret-looking key on it is masked.
-pub fn show(problem: &Problem, text: &str, style: Style) -> String {
+/// secret-looking key on it is masked. `reason` is why it is a problem at all, when a lint found it.
+pub fn show(problem: &Problem, reason: Option<&str>, text: &str, style: Style) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -43,7 +43,7 @@ pub fn show(problem: &Problem, text: &str, style: Style) -> String {
         (Some(place), None) => title.element(annotate_snippets::Origin::path(&*place.file)),
         (None, _) => Group::with_title(title),
     };
-    let first = match crate::lints::reason(problem.name) {
+    let first = match reason {
         Some(reason) => first.element(Level::NOTE.message(reason)),
         None => first,
     };
@@ -148,7 +148,7 @@ fn below_secret(lines: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Place;
+    use crate::ground::Place;
 
     fn at(line: u32, column: u32, length: u32) -> Problem {
         let place = Place { file: "f.yaml".into(), line, column, length };
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn the_one_line_is_shown_with_a_caret() {
         let text = "password: hunter2\nhosts: [a9]\ntoken: hunter2\n";
-        let shown = show(&at(2, 9, 2), text, Style::Plain);
+        let shown = show(&at(2, 9, 2), None, text, Style::Plain);
         assert_eq!(
             shown,
             "error[unknown-host]: `a9` is not in `hosts`\n \
@@ -175,10 +175,10 @@ mod tests {
             "http: http://u:hunter2@proxy:3128/",
             "secret: {file: x, y: hunter2}",
         ] {
-            let shown = show(&at(1, 3, 4), text, Style::Plain);
+            let shown = show(&at(1, 3, 4), None, text, Style::Plain);
             assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
         }
-        let block = show(&at(3, 3, 2), "a:\n  secret: |\n    hunter2\n", Style::Plain);
+        let block = show(&at(3, 3, 2), None, "a:\n  secret: |\n    hunter2\n", Style::Plain);
         assert!(!block.contains("hunter2"), "{block}");
     }
 
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn places_outside_the_text_do_not_panic() {
         for (line, column, length) in [(9, 1, 1), (1, 99, 99), (0, 0, 0), (1, u32::MAX, u32::MAX)] {
-            show(&at(line, column, length), "ä: b", Style::Plain);
+            show(&at(line, column, length), None, "ä: b", Style::Plain);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Span};
 
-use super::problem::{Place, Problem};
+use crate::ground::problem::{Place, Problem};
 
 /// Longest file that is read, in bytes; 10,000 hosts written one by one take about 1 MiB.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -80,6 +80,14 @@ impl Node {
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, style: Style::Plain }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The keys of the map that stands under a key of this one.
+    pub(super) fn keys_of(&self, name: &str) -> Vec<String> {
+        let Kind::Map(entries) = &self.kind else { return Vec::new() };
+        let below = entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| &node.kind);
+        let Some(Kind::Map(entries)) = below else { return Vec::new() };
+        entries.iter().map(|(key, _)| key.text.clone()).collect()
     }
 
     /// What it is, for "expected X, found …".

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::docker::Docker;
 use super::{Engine, network};
-use crate::inventory::HostName;
+use crate::ground::HostName;
 
 /// A container, wanted or found.
 #[derive(Debug, Clone)]

@@ -9,11 +9,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::docker::Docker;
 use super::{Say, state};
+use crate::ground::digest::sha256;
+use crate::local::files;
 
 /// The images of a twin, ready to start.
 #[derive(Debug, Clone)]
@@ -92,9 +93,9 @@ async fn bootstrap(docker: &Docker, apt: &Apt, cache: &Path, tag: &str) -> anyho
     let program = which::which("mmdebstrap").map_err(|_| {
         anyhow::anyhow!("there is no `mmdebstrap` command: apt-get install mmdebstrap")
     })?;
-    let work = tempfile::tempdir_in(cache)?;
+    let work = files::scratch_directory(cache)?;
     let (tar, list) = (work.path().join("base.tar"), work.path().join("sources.list"));
-    std::fs::write(&list, &apt.sources)?;
+    files::create_new(&list, &apt.sources)?;
     let mut command = Command::new(program);
     command.args(["--variant=minbase", "--quiet"]);
     if apt.sources.contains("https://") {
@@ -139,12 +140,12 @@ async fn host(
         return Ok(image);
     }
     say("building the host image");
-    let context = tempfile::tempdir_in(cache)?;
+    let context = files::scratch_directory(cache)?;
     for (name, text) in CONTEXT {
-        std::fs::write(context.path().join(name), text)?;
+        files::create_new(&context.path().join(name), text)?;
     }
-    std::fs::write(context.path().join("sources.list"), &apt.sources)?;
-    std::fs::write(context.path().join("apt.conf"), &apt.settings)?;
+    files::create_new(&context.path().join("sources.list"), &apt.sources)?;
+    files::create_new(&context.path().join("apt.conf"), &apt.settings)?;
     let (base, label) = (format!("BASE={base}"), format!("provision.digest={digest}"));
     let at = path(context.path())?;
     docker
@@ -177,7 +178,7 @@ async fn archive(
         docker.run(&["rmi", BASE]).await?;
     }
     saved?;
-    std::fs::rename(&part, &to)?;
+    files::rename(&part, &to)?;
     Ok(to)
 }
 
@@ -257,12 +258,12 @@ async fn output_of(program: &str, args: &[&str]) -> String {
 
 /// Twelve hex digits over texts, their borders included.
 fn short(texts: &[&str]) -> String {
-    let mut hash = Sha256::new();
+    let mut all = Vec::new();
     for text in texts {
-        hash.update(text.len().to_le_bytes());
-        hash.update(text);
+        all.extend(text.len().to_le_bytes());
+        all.extend(text.as_bytes());
     }
-    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    sha256(all)[..12].to_owned()
 }
 
 fn path(path: &Path) -> anyhow::Result<String> {

@@ -17,13 +17,16 @@ mod container;
 
 mod docker;
 mod image;
+mod keys;
 mod network;
 mod overlay;
 mod state;
 
 pub use overlay::overlay;
 
-use crate::inventory::{HostName, Inventory, Retired};
+use crate::ground::HostName;
+use crate::inventory::{Inventory, Retired};
+use crate::local::files;
 use container::{Container, Ready};
 use docker::{Cgroups, Docker};
 
@@ -37,7 +40,7 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     let dir = state::cluster_dir(&spec.cluster)?;
     // Two commands on one twin must not give two hosts one address.
     let _lock = state::lock(dir.join("lock")).await?;
-    let key = network::key(&dir).await?;
+    let key = keys::key(&dir).await?;
 
     let existing = container::list(&docker, &spec.cluster).await?;
     let network = network::ensure(&docker, &spec.cluster).await?;
@@ -78,7 +81,7 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
         say(&format!("{} is up at {}", ready.host, ready.address));
         known.push(ready);
     }
-    network::write_known_hosts(&dir, &known)?;
+    keys::write_known_hosts(&dir, &known)?;
     Ok(twin(spec.cluster.clone(), addresses, &dir, images.base_archive))
 }
 
@@ -88,7 +91,7 @@ pub async fn find(cluster: &str) -> anyhow::Result<Option<Twin>> {
     let docker = Docker::connect().await?;
     let found = container::list(&docker, cluster).await?;
     let dir = state::cluster_path(cluster)?;
-    let whole = dir.join(network::IDENTITY).exists() && dir.join(network::KNOWN_HOSTS).exists();
+    let whole = dir.join(keys::IDENTITY).exists() && dir.join(keys::KNOWN_HOSTS).exists();
     let Some(base_archive) = found.values().map(|c| c.base_archive.clone()).next() else {
         return Ok(None);
     };
@@ -104,7 +107,7 @@ pub async fn down(cluster: &str, say: &mut Say<'_>) -> anyhow::Result<()> {
     network::remove(&docker, cluster).await?;
     let dir = state::cluster_path(cluster)?;
     if dir.exists() {
-        std::fs::remove_dir_all(&dir)
+        files::remove_directory(&dir)
             .with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     say(&format!("removed {} hosts of {cluster}", found.len()));
@@ -220,8 +223,8 @@ fn twin(
     Twin {
         cluster,
         addresses,
-        identity: dir.join(network::IDENTITY),
-        known_hosts: dir.join(network::KNOWN_HOSTS),
+        identity: dir.join(keys::IDENTITY),
+        known_hosts: dir.join(keys::KNOWN_HOSTS),
         base_archive,
     }
 }

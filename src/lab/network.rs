@@ -1,32 +1,18 @@
-//! How a twin is reached: its private network, its key, its host keys, and what the kernel must allow.
+//! A twin's private network, the name servers that it can reach, and what the kernel must allow.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Stdio;
 
-use anyhow::{Context, bail};
-use tokio::process::Command;
+use anyhow::Context;
 
 use super::Say;
-use super::container::Ready;
 use super::docker::Docker;
+use crate::local::files;
 
 /// The first three bytes of a /24.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Prefix(pub(super) u8, pub(super) u8, pub(super) u8);
-
-/// The key that opens a twin; its public half.
-#[derive(Debug)]
-pub(super) struct Key {
-    pub(super) public: String,
-}
-
-/// File of the private key in a twin's directory.
-pub(super) const IDENTITY: &str = "id_ed25519";
-/// File of the host keys in a twin's directory.
-pub(super) const KNOWN_HOSTS: &str = "known_hosts";
 
 /// The network of a cluster's twin, made where it is missing.
 pub(super) async fn ensure(docker: &Docker, cluster: &str) -> anyhow::Result<Prefix> {
@@ -71,41 +57,6 @@ pub(super) fn name(cluster: &str) -> String {
     format!("provision-lab-{cluster}")
 }
 
-/// The twin's key, made where it is missing.
-pub(super) async fn key(dir: &Path) -> anyhow::Result<Key> {
-    let private = dir.join(IDENTITY);
-    if !private.exists() {
-        let program = which::which("ssh-keygen").map_err(|_| {
-            anyhow::anyhow!("there is no `ssh-keygen` command: apt-get install openssh-client")
-        })?;
-        let output = Command::new(program)
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "provision-lab", "-f"])
-            .arg(&private)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("cannot run ssh-keygen")?;
-        if !output.status.success() {
-            bail!("ssh-keygen: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-    }
-    let public = private.with_extension("pub");
-    let public = std::fs::read_to_string(&public)
-        .with_context(|| format!("cannot read {}", public.display()))?;
-    Ok(Key { public: public.trim().to_owned() })
-}
-
-/// Replaces the file of host keys, whole.
-pub(super) fn write_known_hosts(dir: &Path, hosts: &[Ready]) -> anyhow::Result<()> {
-    let mut lines: Vec<String> =
-        hosts.iter().map(|h| format!("{},{} {}\n", h.host, h.address, h.host_key)).collect();
-    lines.sort();
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(lines.concat().as_bytes())?;
-    file.persist(dir.join(KNOWN_HOSTS)).context("cannot write the twin's known_hosts")?;
-    Ok(())
-}
-
 /// The machine's name servers that a container can reach; none when all are on its loopback.
 pub(super) fn name_servers() -> String {
     // The second is what systemd-resolved forwards to, where the first only names itself.
@@ -140,7 +91,7 @@ pub(super) fn ensure_inotify(hosts: usize, say: &mut Say<'_>) {
     if limit >= wanted {
         return;
     }
-    match std::fs::write(LIMIT, format!("{wanted}\n")) {
+    match files::write_into(Path::new(LIMIT), format!("{wanted}\n")) {
         Ok(()) => say(&format!("raised fs.inotify.max_user_instances from {limit} to {wanted}")),
         Err(_) => say(&format!(
             "fs.inotify.max_user_instances is {limit}, hosts may die at boot: sudo sysctl -w fs.inotify.max_user_instances={wanted}"

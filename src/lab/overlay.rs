@@ -1,15 +1,15 @@
 //! The user's inventory, bent towards its twin: where hosts are, how they are reached, and what
 //! containers cannot do. Everything else stays as the user wrote it.
 
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 
-use anyhow::Context;
-use sha2::{Digest as _, Sha256};
+use anyhow::anyhow;
 
 use super::Twin;
-use crate::inventory::{Digest, Fetch, Inventory, SecretRef, Source, SparkImage, Ssh};
+use crate::ground::SecretRef;
+use crate::ground::digest::Algorithm;
+use crate::inventory::load::digest_of;
+use crate::inventory::{Fetch, Inventory, Source, SparkImage, Ssh};
 use crate::mesos::flags::{Component, find};
 
 /// Points an inventory at its twin. Returns what was changed beside addresses, for people.
@@ -60,7 +60,10 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
     notes.push("agents run with launcher=posix and systemd_enable_support=false".to_owned());
     let credentials = &mut inventory.mesos.credentials;
     let written = credentials.agent.iter_mut().chain(&mut credentials.framework);
-    for credential in written.chain(&mut credentials.former) {
+    let written = written.chain(&mut credentials.operator).chain(&mut credentials.former_operator);
+    let access = &mut inventory.mesos.access;
+    let written = written.chain(&mut access.writer).chain(&mut access.former);
+    for credential in written.chain(&mut credentials.viewer).chain(&mut credentials.former) {
         credential.secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
     }
     if let Some(SparkImage::Build { base, .. }) = inventory.spark.as_mut().map(|s| &mut s.image) {
@@ -68,7 +71,8 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
             notes.push(format!("the Spark image is built on {BASE_TAG} instead of {base}"));
             BASE_TAG.clone_into(base);
         }
-        let digest = Digest::Sha256(sha256(&twin.base_archive)?);
+        let digest = digest_of(&twin.base_archive, Algorithm::Sha256)
+            .map_err(|why| anyhow!("{} {why}", twin.base_archive.display()))?;
         let source = Source::Path(twin.base_archive.clone());
         if !inventory.docker.images.iter().any(|image| image.digest == digest) {
             inventory.docker.images.push(Fetch { source, digest });
@@ -79,21 +83,3 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
 
 /// The tag of the base archive.
 const BASE_TAG: &str = "debian:bookworm-slim";
-
-fn sha256(path: &std::path::Path) -> anyhow::Result<String> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n]);
-    }
-    let mut hex = String::with_capacity(64);
-    for byte in hasher.finalize() {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    Ok(hex)
-}

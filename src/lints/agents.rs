@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Hit, Lint, Look};
-use crate::inventory::Agent;
+use super::{Found, Hit, Lint, Look};
+use crate::inventory::{Agent, ZooKeeper};
 use crate::mesos::units::parse_duration;
 use crate::mesos::values::{UNRESERVED, Value};
 
@@ -12,70 +12,74 @@ const MESOS_SPARK: &[&str] = &["mesos", "spark"];
 
 pub(super) const LINTS: &[Lint] = &[
     Lint {
+        name: "no-agents",
+        title: "Spark without agents",
+        reason: "masters offer what agents have; without any every job waits, and nothing is proven",
+        found: Found::Looking { needs: MESOS_SPARK, find: no_agents },
+    },
+    Lint {
         name: "unpinned-resources",
         title: "Resources that Mesos would detect",
         reason: "an agent whose detected memory or disk changes (a resized machine, a new kernel) refuses \
                  to recover and ends in a restart loop",
-        needs: MESOS,
-        find: unpinned,
+        found: Found::Looking { needs: MESOS, find: unpinned },
     },
     Lint {
         name: "nothing-unreserved",
         title: "Reservations that leave nothing for anybody else",
         reason: "frameworks of every other role, and those without one, are never offered a reserved \
                  resource; they wait for ever",
-        needs: MESOS,
-        find: nothing_unreserved,
+        found: Found::Looking { needs: MESOS, find: nothing_unreserved },
     },
     Lint {
         name: "no-docker-containerizer",
         title: "A Docker image on agents without the docker containerizer",
         reason: "tasks with an image fail at once on such an agent, and Spark gives an agent up after two \
                  failures",
-        needs: MESOS_SPARK,
-        find: no_docker_containerizer,
+        found: Found::Looking { needs: MESOS_SPARK, find: no_docker_containerizer },
     },
     Lint {
         name: "isolation-only-measures",
         title: "Isolation that limits nothing",
         reason: "posix/cpu and posix/mem measure what a task uses and never hold it back",
-        needs: MESOS_SPARK,
-        find: only_measures,
+        found: Found::Looking { needs: MESOS_SPARK, find: only_measures },
     },
     Lint {
         name: "short-registration-timeout",
         title: "Less time than an image takes",
         reason: "the agent kills an executor whose image is not there within this time",
-        needs: MESOS_SPARK,
-        find: short_registration,
+        found: Found::Looking { needs: MESOS_SPARK, find: short_registration },
     },
     Lint {
         name: "volatile-work-dir",
         title: "Work that does not survive a reboot",
-        reason: "the registry of masters and the checkpoints of agents are in work_dir, and /tmp is emptied",
-        needs: MESOS,
-        find: volatile_work_dir,
+        reason: "the registry of masters and the checkpoints of agents are in work_dir, ZooKeeper's \
+                 transactions in dataLogDir, and /tmp is emptied",
+        found: Found::Looking { needs: &["mesos", "zookeeper"], find: volatile_work_dir },
     },
     Lint {
         name: "switch-user-off",
         title: "Every task runs as root",
         reason: "without switch_user tasks run as the agent itself does",
-        needs: MESOS,
-        find: switch_user_off,
+        found: Found::Looking { needs: MESOS, find: switch_user_off },
+    },
+    Lint {
+        name: "offered-port",
+        title: "A port that is taken on the host that offers it",
+        reason: "a task that is given the port of a service cannot listen on it, and fails",
+        found: Found::Looking { needs: &["mesos", "zookeeper", "spark"], find: offered_port },
     },
     Lint {
         name: "hidden-gpus",
         title: "Agents with gpus that make no offers",
         reason: "Mesos offers an agent with gpus only to frameworks that ask for gpus, all of it",
-        needs: MESOS_SPARK,
-        find: hidden_gpus,
+        found: Found::Looking { needs: MESOS_SPARK, find: hidden_gpus },
     },
     Lint {
         name: "hierarchical-role",
         title: "A role name that this release does not take",
         reason: "the agent or master stops on a role name that is not one",
-        needs: &["mesos", "spark", "workloads"],
-        find: role_names,
+        found: Found::Looking { needs: &["mesos", "spark", "workloads"], find: role_names },
     },
 ];
 
@@ -101,6 +105,19 @@ fn kinds<'a>(look: &'a Look<'_>) -> Vec<(&'a str, &'a Agent)> {
 fn once(hits: Vec<Hit>) -> Vec<Hit> {
     let mut seen = BTreeSet::new();
     hits.into_iter().filter(|hit| seen.insert((hit.path.clone(), hit.message.clone()))).collect()
+}
+
+fn no_agents(look: &Look<'_>) -> Vec<Hit> {
+    let none = look.inventory.agents().next().is_none() && look.inventory.spark.is_some();
+    let hit = || {
+        let message = "no agent is in this inventory, so no job of Spark would run";
+        Hit::warning(
+            "mesos",
+            message,
+            "write pools under `mesos.agents`, or allow this where others bring them",
+        )
+    };
+    none.then(hit).into_iter().collect()
 }
 
 fn unpinned(look: &Look<'_>) -> Vec<Hit> {
@@ -222,6 +239,13 @@ fn volatile_work_dir(look: &Look<'_>) -> Vec<Hit> {
         let message = format!("the masters' registry would be in {dir}");
         hits.push(Hit::warning("mesos.masters.flags.work_dir", message, help));
     }
+    if let ZooKeeper::Managed { config, .. } = &look.inventory.zookeeper
+        && let Some(dir) = config.get("dataLogDir").filter(|dir| volatile(dir))
+    {
+        let message = format!("ZooKeeper's transactions would be in {dir}");
+        let help = "delete the line; they are beside the snapshots by default";
+        hits.push(Hit::warning("zookeeper.config.dataLogDir", message, help));
+    }
     for (pool, agent) in kinds(look) {
         if let Some(dir) = agent.flags.get("work_dir").filter(|d| volatile(d)) {
             let path = format!("mesos.agents.{pool}.flags.work_dir");
@@ -260,6 +284,28 @@ fn hidden_gpus(look: &Look<'_>) -> Vec<Hit> {
                 format!("Spark gets no offer of pool `{pool}`, for it does not ask for gpus"),
                 "set spark.mesos.gpus.max in `spark.defaults`, or the masters' filter_gpu_resources: false",
             ));
+        }
+    }
+    once(hits)
+}
+
+fn offered_port(look: &Look<'_>) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for (pool, host, agent) in look.inventory.agents() {
+        let totals = agent.resources.totals();
+        let Some(Value::Ranges(ranges)) = totals.get("ports") else { continue };
+        for listener in look.inventory.listeners(host) {
+            let port = u64::from(listener.port);
+            if ranges.iter().any(|(first, last)| (*first..=*last).contains(&port)) {
+                hits.push(Hit::warning(
+                    format!("mesos.agents.{pool}.resources.ports"),
+                    format!(
+                        "pool `{pool}` offers port {port}, which is that of {}",
+                        listener.service
+                    ),
+                    "offer other ports, such as [31000-32000]",
+                ));
+            }
         }
     }
     once(hits)

@@ -1,37 +1,47 @@
 //! What a change from one inventory to another would do that neither shows by itself.
 
-use super::{Hit, Lint, nothing};
-use crate::inventory::{Inventory, Problem, ZooKeeper};
+use super::{Found, Hit, Lint};
+use crate::ground::Problem;
+use crate::inventory::Inventory;
 
-/// They find nothing in one inventory; see [`changes`].
 pub(super) const LINTS: &[Lint] = &[
     Lint {
         name: "master-growth",
         title: "From one master to a quorum",
         reason: "a single master's replicated log was written with quorum 1; two new empty logs outvote it, \
                  and the registry with its agents and weights is lost or corrupt",
-        needs: &["mesos"],
-        find: nothing,
+        found: Found::Comparing,
     },
     Lint {
         name: "quorum-jump",
         title: "More than one step of the quorum at once",
         reason: "masters with the old and with the new quorum must always have a majority in common",
-        needs: &["mesos"],
-        find: nothing,
+        found: Found::Comparing,
+    },
+    Lint {
+        name: "removes-packages",
+        title: "Packages that apt would take away",
+        reason: "what stands in the way of an installation is somebody's, and apt -y would remove it unasked; \
+                 the plan names it, and it goes only where this is allowed",
+        found: Found::Comparing,
     },
     Lint {
         name: "renumbered-server",
         title: "A ZooKeeper server with another myid",
         reason: "its peers know it by its number; the old one would be voted for and never answer",
-        needs: &["zookeeper"],
-        find: nothing,
+        found: Found::Comparing,
+    },
+    Lint {
+        name: "weights-stay",
+        title: "Roles taken out, with their weights left at the masters",
+        reason: "the masters' registry keeps a weight for ever; where the inventory says nothing of roles it is \
+                 left alone",
+        found: Found::Comparing,
     },
 ];
 
 /// How a lone master's log is given up, so that a quorum can begin one.
-pub(crate) const WIPE_LOG: &str =
-    "stop the master, delete its work_dir/replicated_log, then apply; agents register anew";
+pub(crate) const WIPE_LOG: &str = "allow it, in a quiet hour: what the master remembers is saved, a new log begins, and it is restored";
 
 /// What is dangerous about going from `old` to `new`; places are those of `new`.
 pub fn changes(old: &Inventory, new: &Inventory) -> Vec<Problem> {
@@ -50,9 +60,7 @@ pub fn changes(old: &Inventory, new: &Inventory) -> Vec<Problem> {
         let help = "go by two masters at a time";
         say("quorum-jump", Hit::warning("mesos.masters.hosts", message, help));
     }
-    if let (ZooKeeper::Managed { servers: before, .. }, ZooKeeper::Managed { servers: after, .. }) =
-        (&old.zookeeper, &new.zookeeper)
-    {
+    if let (Some(before), Some(after)) = (old.ensemble(), new.ensemble()) {
         for (host, myid) in after {
             if let Some(was) = before.get(host).filter(|was| *was != myid) {
                 let message = format!("the myid of `{host}` changes from {was} to {myid}");
@@ -63,6 +71,12 @@ pub fn changes(old: &Inventory, new: &Inventory) -> Vec<Problem> {
                 );
             }
         }
+    }
+    let says = |inventory: &Inventory| inventory.places.0.contains_key("mesos.roles");
+    if says(old) && !says(new) && old.mesos.roles.values().any(|role| role.weight != 1.0) {
+        let message = "`mesos.roles` is gone, and the weights that it gave stay at the masters";
+        let help = "write `roles: {}` and apply";
+        say("weights-stay", Hit::warning("mesos", message, help));
     }
     found
 }

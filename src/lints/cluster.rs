@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Hit, Lint, Look};
+use super::{Found, Hit, Lint, Look};
 use crate::inventory::{Fetch, MesosPackage, Source, SparkImage, ZooKeeper};
 use crate::mesos::flags::did_you_mean;
 
@@ -11,59 +11,51 @@ pub(super) const LINTS: &[Lint] = &[
         name: "small-ensemble",
         title: "An ensemble that fails before the masters do",
         reason: "masters elect their leader in ZooKeeper, and a leading master ends itself when it loses it",
-        needs: &["zookeeper", "mesos"],
-        find: small_ensemble,
+        found: Found::Looking { needs: &["zookeeper", "mesos"], find: small_ensemble },
     },
     Lint {
         name: "too-many-masters",
         title: "More masters than do any good",
         reason: "every change waits for a majority of the masters' disks; beyond seven they only slow it down",
-        needs: &["mesos"],
-        find: too_many_masters,
+        found: Found::Looking { needs: &["mesos"], find: too_many_masters },
     },
     Lint {
         name: "ensemble-on-agents",
         title: "ZooKeeper beside tasks",
         reason: "a busy agent delays ZooKeeper's disk, sessions expire, and the leading master ends itself",
-        needs: &["zookeeper", "mesos"],
-        find: ensemble_on_agents,
+        found: Found::Looking { needs: &["zookeeper", "mesos"], find: ensemble_on_agents },
     },
     Lint {
         name: "unknown-role",
         title: "A role that nobody declared and nothing is reserved for",
         reason: "such a role is made on the fly with weight 1, which is mostly a typing mistake",
-        needs: &["mesos", "spark", "workloads"],
-        find: unknown_role,
+        found: Found::Looking { needs: &["mesos", "spark", "workloads"], find: unknown_role },
     },
     Lint {
         name: "closed-roles",
         title: "A role that the masters would refuse",
         reason: "before Mesos 0.27 a framework is refused unless its role is in the masters' list, which is \
                  made of `mesos.roles`",
-        needs: &["mesos", "spark", "workloads"],
-        find: closed_roles,
+        found: Found::Looking { needs: &["mesos", "spark", "workloads"], find: closed_roles },
     },
     Lint {
         name: "retired-download-host",
         title: "A host that serves no files any more",
         reason: "mirrors of apache.org keep current releases only and www-us is switched off; Mesosphere's \
                  repositories are gone",
-        needs: &["mesos", "spark", "docker"],
-        find: retired_hosts,
+        found: Found::Looking { needs: &["mesos", "spark", "docker"], find: retired_hosts },
     },
     Lint {
         name: "plain-http-download",
         title: "A download without https",
         reason: "whoever is on the path sees and delays it; what they change the digest finds, after the fact",
-        needs: &["mesos", "spark", "docker"],
-        find: plain_http,
+        found: Found::Looking { needs: &["mesos", "spark", "docker"], find: plain_http },
     },
     Lint {
         name: "unknown-lint",
         title: "An allow of nothing",
         reason: "an `allow` of a lint that does not exist allows nothing",
-        needs: &["allow"],
-        find: unknown_lint,
+        found: Found::Looking { needs: &["allow"], find: unknown_lint },
     },
 ];
 
@@ -95,7 +87,7 @@ fn too_many_masters(look: &Look<'_>) -> Vec<Hit> {
 }
 
 fn ensemble_on_agents(look: &Look<'_>) -> Vec<Hit> {
-    let ZooKeeper::Managed { servers, .. } = &look.inventory.zookeeper else { return Vec::new() };
+    let Some(servers) = look.inventory.ensemble() else { return Vec::new() };
     // On one or two machines there is no choice.
     if servers.len() < 3 || look.inventory.hosts.len() <= servers.len() {
         return Vec::new();
@@ -196,7 +188,7 @@ pub(super) fn downloads(look: &Look<'_>) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut add = |path: String, found: Option<String>| all.extend(found.map(|url| (path, url)));
     match &inventory.mesos.package {
-        MesosPackage::Deb(deb) => add("mesos.package.deb".to_owned(), url(deb)),
+        MesosPackage::Deb { file, .. } => add("mesos.package.deb".to_owned(), url(file)),
         MesosPackage::Apt { uri, .. } => {
             add("mesos.package.apt.uri".to_owned(), Some(uri.clone()));
         }

@@ -2,23 +2,23 @@
 //! Spark, Docker or ZooKeeper that it speaks for, and can be allowed by its name with a reason.
 //!
 //! Not here, for an inventory cannot show it: what only a running host knows (its cgroup version when no
-//! attribute names its system, its memory, who listens on a port) is the preflight's; that nothing is
-//! authenticated is said in the README, for it would be said of every first inventory.
+//! attribute names its system, its memory, who listens on a port) is the preflight's.
 
 use std::collections::BTreeSet;
 
-use crate::inventory::{Inventory, Place, Problem, Severity};
+use crate::ground::{Place, Problem, Severity};
+use crate::inventory::Inventory;
+use crate::simulate::application::{Application, applications};
 
 mod agents;
-mod application;
 mod between;
 mod cluster;
+pub mod load;
 mod reading;
 mod secrets;
 mod spark;
 mod versions;
 
-pub use application::{Application, applications};
 pub(crate) use between::WIPE_LOG;
 pub use between::changes;
 
@@ -45,10 +45,11 @@ pub fn check(inventory: &Inventory, errors: &[Problem]) -> Vec<Problem> {
     let look = Look { inventory, applications: applications(inventory) };
     let mut found = Vec::new();
     for lint in all() {
-        if inventory.allow.contains_key(lint.name) || broken.touches(lint.needs) {
+        let Found::Looking { needs, find } = lint.found else { continue };
+        if inventory.allow.contains_key(lint.name) || broken.touches(needs) {
             continue;
         }
-        found.extend((lint.find)(&look).into_iter().map(|hit| hit.problem(lint, inventory)));
+        found.extend(find(&look).into_iter().map(|hit| hit.problem(lint, inventory)));
     }
     found
 }
@@ -72,14 +73,24 @@ pub struct Lint {
     pub title: &'static str,
     /// Why that does not work.
     pub reason: &'static str,
-    /// Top-level keys of the inventory that it looks at.
-    needs: &'static [&'static str],
-    find: fn(&Look<'_>) -> Vec<Hit>,
+    found: Found,
 }
 
-/// Of lints whose check is elsewhere.
-fn nothing(_: &Look<'_>) -> Vec<Hit> {
-    Vec::new()
+/// When a lint is found.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    /// While the inventory is read: what it is about is known only there, and what reads it says so.
+    Reading,
+    /// By looking at an inventory that has been read.
+    Looking {
+        /// Top-level keys that must be whole.
+        needs: &'static [&'static str],
+        find: fn(&Look<'_>) -> Vec<Hit>,
+    },
+    /// By comparing it with an earlier one; see [`changes`].
+    Comparing,
+    /// By asking the hosts before the first change; see `plan::preflight`.
+    Asking,
 }
 
 /// What lints look at.
@@ -208,7 +219,9 @@ mod tests {
     fn sentences_follow_the_house() {
         for lint in all() {
             assert!(!lint.reason.ends_with('.') && !lint.title.ends_with('.'), "{}", lint.name);
-            assert!(!lint.needs.is_empty(), "{}", lint.name);
+            if let Found::Looking { needs, .. } = lint.found {
+                assert!(!needs.is_empty(), "{}", lint.name);
+            }
         }
     }
 }

@@ -1,70 +1,74 @@
-//! Lints that are met while the inventory is read, so that their check is there: `inventory::check` and
-//! `inventory::pools`. Here they have their names, reasons and place in the list.
+//! Lints that are found elsewhere, and said by these names: by `inventory` while it reads, where alone the
+//! text is at hand, and by the preflight, which asks the hosts.
 
-use super::{Lint, nothing};
+use super::{Found, Lint};
 
 pub(super) const LINTS: &[Lint] = &[
     Lint {
         name: "blank-in-attribute",
         title: "Text that Mesos keeps without its blanks",
         reason: "Mesos removes every blank from a value before it reads it",
-        needs: &["mesos"],
-        find: nothing,
+        found: Found::Reading,
     },
     Lint {
         name: "doubtful-flag",
         title: "A flag that is on its way out",
         reason: "the flag works in this release, and the next one may stop the daemon on it",
-        needs: &["mesos"],
-        find: nothing,
+        found: Found::Reading,
     },
     Lint {
         name: "even-ensemble",
         title: "One member too many, or too few",
         reason: "a majority of an even number is as large as that of the next odd one",
-        needs: &["zookeeper", "mesos"],
-        find: nothing,
+        found: Found::Reading,
     },
     Lint {
         name: "undeclared-role",
         title: "A role beside those that are declared",
         reason: "a role that nobody declared has weight 1 and no reservation of its own",
-        needs: &["mesos", "workloads"],
-        find: nothing,
+        found: Found::Reading,
+    },
+    Lint {
+        name: "unknown-option",
+        title: "A key that zoo.cfg does not have",
+        reason: "ZooKeeper passes over a key that it does not know without a word; case counts",
+        found: Found::Reading,
     },
     Lint {
         name: "unused-host",
         title: "A host without a task",
-        reason: "a host that no task uses is neither configured nor looked at",
-        needs: &["hosts"],
-        find: nothing,
+        reason: "a host that no task uses is not configured; what we once started there is stopped, and its data stays",
+        found: Found::Reading,
     },
     Lint {
         name: "readable-secret",
         title: "A secret that everybody may read",
         reason: "whoever logs in here could register agents or run jobs with it",
-        needs: &["mesos"],
-        find: nothing,
+        found: Found::Reading,
     },
     Lint {
         name: "port-taken",
         title: "A port for two",
         reason: "two services cannot listen on one port",
-        needs: &["spark"],
-        find: nothing,
+        found: Found::Reading,
+    },
+    Lint {
+        name: "disk-full",
+        title: "A file system that is too small",
+        reason: "a disk that fills up halfway leaves packages and images unusable; the room they need is an \
+                 estimate",
+        found: Found::Asking,
     },
     Lint {
         name: "unknown-property",
         title: "A Spark property that does nothing",
         reason: "Spark passes over a property that its release does not have, or not on Mesos, without a word",
-        needs: &["spark"],
-        find: nothing,
+        found: Found::Reading,
     },
     Lint {
         name: "unreadable-property",
         title: "A Spark property that Spark cannot read",
         reason: "the driver stops on a value that is not of the property's type, or goes on without it",
-        needs: &["spark"],
-        find: nothing,
+        found: Found::Reading,
     },
 ];

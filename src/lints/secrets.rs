@@ -3,7 +3,9 @@
 use serde_json::Value as Json;
 
 use super::cluster::downloads;
-use super::{Hit, Lint, Look};
+use super::{Found, Hit, Lint, Look};
+use crate::inventory::ProxyUrl;
+use crate::inventory::ports::{self, Ports};
 use crate::inventory::show::is_secret_key;
 use crate::mesos::versions::Version;
 
@@ -11,25 +13,31 @@ pub(super) const LINTS: &[Lint] = &[
     Lint {
         name: "plain-text-secret",
         title: "A secret in the inventory",
-        reason: "it would stand in this file, in every copy of it, and on the hosts in a file that \
-                 everybody may read",
-        needs: &["mesos", "spark", "docker", "proxy"],
-        find: plain_text,
+        reason: "it would stand in this file, in every copy of it, and on the hosts",
+        found: Found::Looking { needs: &["mesos", "spark", "docker", "proxy"], find: plain_text },
     },
     Lint {
         name: "unread-credential",
         title: "A secret that Spark does not read",
         reason: "the secret reaches Spark in a file, named by spark.mesos.secret.file, which came with \
                  Spark 2.4.0; an older driver registers without it and is refused",
-        needs: &["mesos", "spark"],
-        find: unread_credential,
+        found: Found::Looking { needs: &["mesos", "spark"], find: unread_credential },
     },
     Lint {
         name: "jobs-as-root",
         title: "Jobs that are root on every agent",
         reason: "Mesos runs tasks as the user who submitted them",
-        needs: &["spark"],
-        find: as_root,
+        found: Found::Looking { needs: &["spark"], find: as_root },
+    },
+    Lint {
+        name: "open-ports",
+        title: "Ports that ask for no credential",
+        reason: "who registers as a framework runs commands on every agent, as any user; who registers as an \
+                 agent is sent tasks with what they know; who reaches the masters' HTTP ends any of them",
+        found: Found::Looking {
+            needs: &["zookeeper", "mesos", "docker", "spark", "retired"],
+            find: open_ports,
+        },
     },
 ];
 
@@ -39,10 +47,20 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
     let mut hits = Vec::new();
     if let Some(spark) = &inventory.spark {
         for (key, value) in &spark.defaults {
-            // A file or an environment variable is named, not its content.
-            let named = [".file", ".filenames", ".envkeys", ".path", "keyStore", "trustStore"];
-            if !is_secret_key(key) || value.is_empty() || named.iter().any(|end| key.ends_with(end))
-            {
+            // A file, a variable, a secret of a store or a class is named, not its content; or it is a switch.
+            let named = [
+                ".file",
+                ".filenames",
+                ".envkeys",
+                ".names",
+                ".path",
+                ".provider",
+                "Provider",
+                "keyStore",
+                "trustStore",
+            ];
+            let switch = matches!(value.as_str(), "" | "true" | "false");
+            if !is_secret_key(key) || switch || named.iter().any(|end| key.ends_with(end)) {
                 continue;
             }
             let path = format!("spark.defaults.{key}");
@@ -85,10 +103,10 @@ fn plain_text(look: &Look<'_>) -> Vec<Hit> {
     }
     let proxies = [("http", &inventory.proxy.http), ("https", &inventory.proxy.https)];
     for (name, url) in proxies {
-        if url.as_deref().is_some_and(|url| url.split('/').nth(2).is_some_and(|h| h.contains('@')))
-        {
+        let Some(ProxyUrl::Open(url)) = url else { continue };
+        if url.split('/').nth(2).is_some_and(|host| host.contains('@')) {
             let message = "the URL of the proxy holds a password";
-            let help = "let the proxy admit these hosts without one";
+            let help = format!("write where it is found, such as {name}: {{ env: PROXY_URL }}");
             hits.push(Hit::warning(format!("proxy.{name}"), message, help));
         }
     }
@@ -154,4 +172,36 @@ fn as_root(look: &Look<'_>) -> Vec<Hit> {
         Hit::warning("spark.user", message, "delete the line; an account `spark` is made")
     };
     root.then(hit).into_iter().collect()
+}
+
+/// Only while the masters ask nobody, or not everybody; what asks for nothing even then is in the table of
+/// `check --ports`.
+fn open_ports(look: &Look<'_>) -> Vec<Hit> {
+    let mesos = &look.inventory.mesos;
+    let (credentials, may) = (&mesos.credentials, |since: [u32; 2]| mesos.version.at_least(&since));
+    // What a release cannot ask for it is not blamed for.
+    let asks = [
+        ("agents", credentials.agent.is_some()),
+        ("frameworks", credentials.framework.is_some()),
+        ("whoever comes over HTTP", credentials.operator.is_some() || !may([1, 0])),
+        ("whoever writes the masters' znodes", mesos.access.writer.is_some() || !may([1, 5])),
+    ];
+    let unasked: Vec<&str> = asks.iter().filter(|(_, asked)| !asked).map(|(who, _)| *who).collect();
+    let who = match unasked.as_slice() {
+        [] => return Vec::new(),
+        [who] => (*who).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    };
+    let mut open: Vec<String> = Vec::new();
+    for one in ports::open(look.inventory) {
+        let door = format!("{} {}", one.component, one.ports);
+        let known = matches!(one.ports, Ports::Known(..));
+        if one.credential.is_none() && known && !open.contains(&door) {
+            open.push(door);
+        }
+    }
+    let message = format!("no credential is asked of {who}, nor of anybody at {}", open.join(", "));
+    let help = "write `mesos.credentials` and `zookeeper.credentials`; or close the ports (`provision check --ports=nftables`), then allow \
+                this with that reason";
+    vec![Hit::warning("mesos.credentials", message, help)]
 }

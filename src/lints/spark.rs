@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Application, Hit, Lint, Look};
+use super::{Application, Found, Hit, Lint, Look};
 use crate::inventory::SparkImage;
 use crate::mesos::constraints::{Constraints, Match};
 use crate::mesos::values::Value;
@@ -15,104 +15,90 @@ pub(super) const LINTS: &[Lint] = &[
         name: "bad-constraint",
         title: "A constraint that stops the driver",
         reason: "Spark reads name:value,value;name:… and stops on anything else",
-        needs: APPLICATIONS,
-        find: bad_constraint,
+        found: Found::Looking { needs: APPLICATIONS, find: bad_constraint },
     },
     Lint {
         name: "constraint-crashes-spark",
         title: "A constraint on which the driver dies when it sees an offer",
         reason: "Spark has no case for an attribute of ranges, and parses every value that meets a number",
-        needs: APPLICATIONS,
-        find: crashes,
+        found: Found::Looking { needs: APPLICATIONS, find: crashes },
     },
     Lint {
         name: "constraint-matches-nothing",
         title: "A constraint that no agent meets",
         reason: "Spark declines every offer and waits for ever; all it says is that the job has not accepted \
                  any resources",
-        needs: APPLICATIONS,
-        find: matches_nothing,
+        found: Found::Looking { needs: APPLICATIONS, find: matches_nothing },
     },
     Lint {
         name: "constraint-by-number",
         title: "A constraint that means at least",
         reason: "a value that reads as a number is one for Mesos, and Spark accepts every agent whose number \
                  is at least the one asked for",
-        needs: APPLICATIONS,
-        find: by_number,
+        found: Found::Looking { needs: APPLICATIONS, find: by_number },
     },
     Lint {
         name: "executor-fits-nowhere",
         title: "An executor that no agent can hold",
         reason: "an executor takes its memory and an overhead of at least 384 MiB of one agent; where no offer \
                  is large enough the job waits for ever",
-        needs: APPLICATIONS,
-        find: fits_nowhere,
+        found: Found::Looking { needs: APPLICATIONS, find: fits_nowhere },
     },
     Lint {
         name: "cores-max-unset",
         title: "An application that takes every core",
         reason: "Spark accepts every offer until spark.cores.max is reached, and has no other end",
-        needs: APPLICATIONS,
-        find: cores_max_unset,
+        found: Found::Looking { needs: APPLICATIONS, find: cores_max_unset },
     },
     Lint {
         name: "block-manager-port",
         title: "A port that agents do not offer",
         reason: "an executor starts only where spark.blockManager.port is among the ports of the offer",
-        needs: APPLICATIONS,
-        find: block_manager_port,
+        found: Found::Looking { needs: APPLICATIONS, find: block_manager_port },
     },
     Lint {
         name: "fixed-master",
         title: "Jobs that do not survive a change of the leader",
         reason: "a master that does not lead sends no driver on to the one that does; through ZooKeeper the \
                  driver finds it",
-        needs: &["spark", "mesos", "zookeeper"],
-        find: fixed_master,
+        found: Found::Looking { needs: &["spark", "mesos", "zookeeper"], find: fixed_master },
     },
     Lint {
         name: "unmanaged-image",
         title: "An image that nobody brings to the agents",
         reason: "where the image is missing two tasks fail within a second, and Spark gives the agent up; the \
                  reason is in the agent's journal only",
-        needs: SPARK,
-        find: unmanaged_image,
+        found: Found::Looking { needs: SPARK, find: unmanaged_image },
     },
     Lint {
         name: "spark-home",
         title: "A home that is not in the image",
         reason: "executors are started as HOME/bin/spark-class inside the image that we build with /opt/spark",
-        needs: SPARK,
-        find: home,
+        found: Found::Looking { needs: SPARK, find: home },
     },
     Lint {
         name: "native-library",
         title: "A fixed path to libmesos",
         reason: "packages put libmesos.so into /usr/lib, builds into /usr/local/lib; spark-env.sh looks in both",
-        needs: SPARK,
-        find: native_library,
+        found: Found::Looking { needs: SPARK, find: native_library },
     },
     Lint {
         name: "fine-grained",
         title: "The mode that Spark left behind",
         reason: "fine-grained mode is deprecated since Spark 2.0 and needs libmesos in every executor",
-        needs: SPARK,
-        find: fine_grained,
+        found: Found::Looking { needs: SPARK, find: fine_grained },
     },
     Lint {
         name: "refused-property",
         title: "A property that Spark refuses on Mesos",
         reason: "Spark checks it at the start and stops",
-        needs: SPARK,
-        find: refused,
+        found: Found::Looking { needs: SPARK, find: refused },
     },
     Lint {
         name: "many-dispatchers",
         title: "More than one dispatcher",
         reason: "dispatchers elect no leader; each is a framework of its own with a queue of its own",
-        needs: SPARK,
-        find: many_dispatchers,
+        found: Found::Looking { needs: SPARK, find: many_dispatchers },
     },
 ];
 

@@ -1,7 +1,8 @@
 //! Lints on versions: what was never made for each other.
 
-use super::{Hit, Lint, Look};
-use crate::inventory::{Severity, Spark, SparkImage};
+use super::{Found, Hit, Lint, Look};
+use crate::ground::Severity;
+use crate::inventory::{Spark, SparkImage};
 use crate::mesos::versions::Version;
 use crate::mesos::{Finding, compatibility};
 
@@ -15,60 +16,59 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A Mesos that is not in the catalogue",
         reason: "flags of releases 0.20.1 to 1.11.0 are known; what is newer is checked as 1.12-dev, what is \
                  older as 0.20.1",
-        needs: MESOS,
-        find: unreleased,
+        found: Found::Looking { needs: MESOS, find: unreleased },
     },
     Lint {
         name: "spark-on-mesos",
         title: "Spark and Mesos that do not go together",
         reason: "Spark speaks to Mesos through the library it was built with, and from 4.0.0 not at all",
-        needs: BOTH,
-        find: spark_on_mesos,
+        found: Found::Looking { needs: BOTH, find: spark_on_mesos },
+    },
+    Lint {
+        name: "spark-archive",
+        title: "An archive that is not the Spark that is meant",
+        reason: "Apache releases Spark built with Hadoop's classes, without them, and as source; only the first \
+                 runs by itself",
+        found: Found::Looking { needs: SPARK, find: archive },
     },
     Lint {
         name: "spark-on-java",
         title: "Spark and Java that do not go together",
         reason: "older Sparks stop on Java's closed modules, newer ones need what older Javas lack",
-        needs: SPARK,
-        find: spark_on_java,
+        found: Found::Looking { needs: SPARK, find: spark_on_java },
     },
     Lint {
         name: "no-such-package",
         title: "A package that is not there",
         reason: "apt stops at the first name that it cannot find, and nothing of the list is installed",
-        needs: SPARK,
-        find: no_such_package,
+        found: Found::Looking { needs: SPARK, find: no_such_package },
     },
     Lint {
         name: "old-base-image",
         title: "An image to build on that cannot be pulled",
         reason: "engines from 26 on refuse images pushed in the manifest schema of 2014, and the library in \
                  them cannot read what masters from 0.24 on write into ZooKeeper",
-        needs: BOTH,
-        find: old_base,
+        found: Found::Looking { needs: BOTH, find: old_base },
     },
     Lint {
         name: "docker-on-mesos",
         title: "A Docker whose version Mesos cannot read",
         reason: "the agent asks the engine for its version and exits when it cannot read the answer",
-        needs: &["mesos", "docker"],
-        find: docker,
+        found: Found::Looking { needs: &["mesos", "docker"], find: docker },
     },
     Lint {
         name: "cgroup-version",
         title: "A system that boots without cgroup v1",
         reason: "the docker containerizer of every released Mesos looks for the cgroup v1 hierarchy `cpu` and \
                  exits without it",
-        needs: &["mesos", "base"],
-        find: cgroups,
+        found: Found::Looking { needs: &["mesos", "base"], find: cgroups },
     },
     Lint {
         name: "driver-cores",
         title: "Drivers that stop as soon as they start",
         reason: "the dispatcher of Spark 3.5 passes `--driver-cores 1.0`, and spark-submit in the image reads \
                  a whole number",
-        needs: SPARK,
-        find: driver_cores,
+        found: Found::Looking { needs: SPARK, find: driver_cores },
     },
 ];
 
@@ -104,6 +104,39 @@ fn spark_on_java(look: &Look<'_>) -> Vec<Hit> {
         if let Some(debian) = debian_of(spark) {
             found.extend(hits(path, compatibility::java_on_debian(java, debian)));
         }
+    }
+    found
+}
+
+/// Source: the names in <https://archive.apache.org/dist/spark/>.
+fn archive(look: &Look<'_>) -> Vec<Hit> {
+    let Some(spark) = &look.inventory.spark else { return Vec::new() };
+    let path = match look.inventory.places.0.contains_key("spark.archive.url") {
+        true => "spark.archive.url",
+        false => "spark.archive.path",
+    };
+    let name = spark.archive.source.file_name();
+    let Some(rest) = name.strip_prefix("spark-") else { return Vec::new() };
+    let (version, build) = rest.split_once("-bin-").unwrap_or((rest.trim_end_matches(".tgz"), ""));
+    let Ok(version) = Version::parse(version) else { return Vec::new() };
+    let mut found = Vec::new();
+    if version.numbers() != spark.version.numbers() {
+        let message =
+            format!("`{name}` is Spark {version}, and `spark.version` is {}", spark.version);
+        found.push(Hit::error(path, message, format!("name the archive of {}", spark.version)));
+    }
+    if build.is_empty() {
+        // A warning: whoever builds Spark himself may call it so.
+        let message = format!("`{name}` is what Apache calls the source of Spark");
+        let help =
+            format!("name spark-{version}-bin-hadoop3.tgz, or as it is called in that release");
+        found.push(Hit::warning(path, message, help));
+    } else if build.starts_with("without-hadoop") && !spark.env.contains_key("SPARK_DIST_CLASSPATH")
+    {
+        let message =
+            format!("`{name}` has no Hadoop, and nothing of Spark starts without its classes");
+        let help = "name the archive -bin-hadoop3.tgz, or set SPARK_DIST_CLASSPATH in `spark.env`";
+        found.push(Hit::warning(path, message, help));
     }
     found
 }
@@ -205,11 +238,15 @@ fn docker(look: &Look<'_>) -> Vec<Hit> {
     let inventory = look.inventory;
     // Every docker.io of Debian 10 to 13 has the `+dfsg` that older agents cannot read; of other
     // packages the version is known to the preflight only.
-    if inventory.docker.package != "docker.io" || inventory.mesos.pools.is_empty() {
+    if inventory.docker.package.as_deref() != Some("docker.io") || inventory.mesos.pools.is_empty()
+    {
         return Vec::new();
     }
     let on_agents = inventory.agents().any(|(_, _, agent)| {
-        agent.flags.get("containerizers").is_some_and(|list| list.contains("docker"))
+        let os = agent.attributes.0.get("os").map(ToString::to_string).unwrap_or_default();
+        // Ubuntu's docker.io has a plain version.
+        !os.to_ascii_lowercase().starts_with("ubuntu")
+            && agent.flags.get("containerizers").is_some_and(|list| list.contains("docker"))
     });
     let found = compatibility::docker_on_mesos(&inventory.mesos.version, "20.10.24+dfsg1");
     if on_agents { hits("mesos.version", found) } else { Vec::new() }

@@ -7,15 +7,6 @@ use super::Finding;
 use super::flags::is_head;
 use super::versions::Version;
 
-/// How a host's control groups are mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cgroups {
-    /// The `cpu` hierarchy of version 1 is mounted (alone, or beside version 2).
-    V1,
-    /// Version 2 only, as stock Debian 11+ and Ubuntu 21.10+ boot.
-    V2Only,
-}
-
 /// Mesos by itself.
 pub fn mesos(version: &Version) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -183,20 +174,6 @@ fn asks_for_docker_1_8(mesos: &Version) -> bool {
         [([1, 4, 3], [1, 5]), ([1, 5, 2], [1, 6]), ([1, 6, 2], [1, 7]), ([1, 7, 1], [1, 8])];
     mesos.at_least(&[1, 8])
         || lines.iter().any(|(from, below)| mesos.at_least(from) && !mesos.at_least(below))
-}
-
-/// Control groups under the docker containerizer, which asks for the `cpu` hierarchy of version 1
-/// in every release and in 1.12-dev.
-pub fn cgroups(mesos: &Version, cgroups: Cgroups) -> Vec<Finding> {
-    match cgroups {
-        Cgroups::V1 => Vec::new(),
-        Cgroups::V2Only => vec![
-            Finding::error(format!(
-                "Mesos {mesos} cannot use Docker on a host booted with cgroup v2 only"
-            ))
-            .help("set `base: { cgroup_v1: true }` and reboot the host when asked"),
-        ],
-    }
 }
 
 /// systemd on an agent that asks for cgroup v1.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::units::{Bytes, Rate, parse_bool, parse_duration, parse_percent};
+use strsim::osa_distance;
+
 use super::versions::Version;
 use super::{Finding, grammar};
 
@@ -46,35 +47,6 @@ pub fn check_flag(
     }
 }
 
-/// Checks a daemon's flags together: each one, and no flag under its old and its new name at once,
-/// which stops the daemon from 1.0.0 on.
-pub fn check_flags(
-    component: Component,
-    flags: &BTreeMap<String, String>,
-    version: &Version,
-) -> Vec<(String, FlagProblem)> {
-    let mut problems = Vec::new();
-    for (name, value) in flags {
-        if let Err(problem) = check_flag(component, name, value, version) {
-            problems.push((name.clone(), problem));
-        }
-        let other = find(component, name).filter(|row| row.kind == Kind::Alias);
-        if let Some(primary) = other.and_then(|row| row.other_name.as_deref())
-            && flags.contains_key(primary)
-            && version.at_least(&[1, 0])
-        {
-            let twice = format!("flags {name} and {primary} are one flag and both are given");
-            problems.push((name.clone(), Finding::error(twice).help(format!("remove {name}"))));
-        }
-    }
-    problems
-}
-
-/// Whether two values mean the same to the daemon: `/flags` prints `300secs` back as `5mins`.
-pub fn same_value(component: Component, name: &str, a: &str, b: &str) -> bool {
-    a == b || find(component, name).is_some_and(|row| grammar::same(row.kind_of_value, a, b))
-}
-
 /// One flag by its exact name, whatever the release.
 pub fn find(component: Component, name: &str) -> Option<&'static Flag> {
     let rows = &CATALOGUE[&component];
@@ -103,7 +75,7 @@ pub fn near<'a>(
     let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (osa_distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= edits)
         .min()
         .map(|(_, candidate)| candidate)
@@ -398,42 +370,4 @@ fn deprecated(row: &Flag, since: &Release) -> FlagProblem {
             }
         }
     }
-}
-
-/// Edits (insert, delete, replace, swap of neighbours) between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(above[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
-}
-
-/// Two sizes, rates, … that are written differently and read the same.
-pub(super) fn same_parsed(kind: ValueKind, a: &str, b: &str) -> Option<bool> {
-    Some(match kind {
-        ValueKind::Bool => parse_bool(a).ok()? == parse_bool(b).ok()?,
-        ValueKind::Bytes => a.parse::<Bytes>().ok()? == b.parse::<Bytes>().ok()?,
-        ValueKind::Double => a.parse::<f64>().ok()? == b.parse::<f64>().ok()?,
-        ValueKind::Duration => parse_duration(a).ok()? == parse_duration(b).ok()?,
-        ValueKind::Int => a.parse::<i64>().ok()? == b.parse::<i64>().ok()?,
-        ValueKind::Percent => parse_percent(a).ok()? == parse_percent(b).ok()?,
-        ValueKind::Rate => a.parse::<Rate>().ok()? == b.parse::<Rate>().ok()?,
-        ValueKind::Json => {
-            serde_json::from_str::<serde_json::Value>(a).ok()?
-                == serde_json::from_str::<serde_json::Value>(b).ok()?
-        }
-        ValueKind::IntList | ValueKind::Path | ValueKind::Set | ValueKind::Text => a == b,
-    })
 }

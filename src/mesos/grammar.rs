@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Finding;
-use super::flags::{Component, Flag, ValueKind, find, same_parsed};
+use super::flags::{Component, Flag, ValueKind, find};
 use super::roles;
 use super::units::{Bytes, Rate, parse_bool, parse_duration, parse_percent};
 use super::values::{Attributes, Resources};
@@ -23,11 +23,6 @@ pub(super) fn check(flag: &Flag, value: &str, version: &Version) -> Result<(), F
     }
     typed(flag, value, version).map_err(|why| Finding::error(format!("{name}: {why}")))?;
     single(flag, value, version)
-}
-
-/// Whether two values of a type read the same.
-pub(super) fn same(kind: ValueKind, a: &str, b: &str) -> bool {
-    same_parsed(kind, a, b).unwrap_or(false)
 }
 
 fn typed(flag: &Flag, value: &str, version: &Version) -> Result<(), String> {
@@ -108,7 +103,7 @@ fn single(flag: &Flag, value: &str, version: &Version) -> Result<(), Finding> {
         "attributes" => Attributes::parse(value, version).map(drop).map_err(say),
         "resources" => Resources::parse(value, version).map(drop).map_err(say),
         "default_role" => roles::check_name(value, version).map_err(say),
-        "weights" => roles::parse_weights_flag(value, version).map(drop).map_err(say),
+        "weights" => roles::check_weights(value, version).map_err(say),
         "roles" => {
             value.split(',').try_for_each(|role| roles::check_name(role, version)).map_err(say)
         }

@@ -69,18 +69,6 @@ impl AgentInfo {
             }),
         })
     }
-
-    /// Reads all agents in a master's `/slaves` or `/state`.
-    ///
-    /// # Errors
-    /// One sentence.
-    pub fn all_from_json(answer: &Json) -> Result<Vec<AgentInfo>, String> {
-        let agents = answer
-            .get("slaves")
-            .and_then(Json::as_array)
-            .ok_or("the master's answer has no list of agents (`slaves`)")?;
-        agents.iter().map(AgentInfo::from_json).collect()
-    }
 }
 
 /// Scalars are numbers, ranges and text are strings; text that reads as a number cannot be (it would

@@ -2,21 +2,36 @@
 
 use std::fmt;
 
-pub use crate::inventory::Severity;
-use crate::inventory::{Place, Problem};
+use crate::ground::{Place, Problem, Severity};
 
+pub mod acls;
 pub mod change;
 pub mod compatibility;
 pub mod constraints;
 pub mod flags;
+pub mod frameworks;
 mod grammar;
+pub mod image;
 mod lexer;
 pub mod live;
+pub mod master;
+pub mod process;
 pub mod properties;
 pub mod roles;
 pub mod units;
 pub mod values;
 pub mod versions;
+
+/// The masters' TCP port; `/etc/default/mesos-master` holds it.
+pub const MASTER_PORT: u16 = 5050;
+/// The agents' TCP port.
+pub const AGENT_PORT: u16 = 5051;
+
+/// How a master's host puts our questions and calls to masters, as a configuration of curl: root's alone, for the
+/// operator's credential is in it.
+pub const CURL: &str = "/etc/mesos-secrets/operator.curl";
+/// Lets the shell's `$k` name [`CURL`], or an empty one where there is none.
+pub const AS_OPERATOR: &str = "k=/etc/mesos-secrets/operator.curl; [ -r \"$k\" ] || k=/dev/null";
 
 /// One thing that is wrong or doubtful about a value or a pair of versions, without a place: whoever
 /// knows the place makes a `Problem` of it.

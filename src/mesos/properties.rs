@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use super::Finding;
 use super::constraints::Constraints;
 use super::flags::near;
+use super::image;
 use super::versions::Version;
 
 /// Whether Spark would read this line of spark-defaults.conf, and as it is meant.
@@ -33,6 +34,9 @@ pub fn check_property(name: &str, value: &str, spark: &Version) -> Result<(), Fi
     if row.kind == Kind::Unread {
         let message = format!("Spark does not read `{name}` on Mesos");
         return Err(Finding::warning(message).help(help()));
+    }
+    if row.kind == Kind::Image {
+        return image::check(value.trim());
     }
     if row.kind.reads(value.trim()) {
         return Ok(());
@@ -107,6 +111,8 @@ pub enum Kind {
     Count,
     /// A number from 0 on.
     Double,
+    /// The name of a Docker image.
+    Image,
     /// A whole number from 0 on.
     Int,
     /// `key:value,key:value`, a backslash before a comma or colon that belongs to the text.
@@ -153,6 +159,7 @@ fn row(line: &str) -> Option<Property> {
             "constraints" => Kind::Constraints,
             "count" => Kind::Count,
             "double" => Kind::Double,
+            "image" => Kind::Image,
             "int" => Kind::Int,
             "labels" => Kind::Labels,
             "parameters" => Kind::Parameters,
@@ -217,6 +224,7 @@ impl Kind {
             Kind::Constraints => ("constraints", "rack:r1,r2;ssd:"),
             Kind::Count => ("a whole number of at least 1", "8"),
             Kind::Double => ("a number from 0 on", "0.5"),
+            Kind::Image => ("the name of an image, in lower case", "spark-mesos:3.5.1"),
             Kind::Int => ("a whole number from 0 on, without a unit", "512"),
             Kind::Labels => {
                 ("labels, with a backslash before a comma or colon of the text", "a:b,c:d")
@@ -246,6 +254,7 @@ impl Kind {
             Kind::Constraints => Constraints::parse(text).is_ok(),
             Kind::Count => text.parse::<i32>().is_ok_and(|number| number > 0),
             Kind::Double => number().is_some_and(|number| number >= 0.0),
+            Kind::Image => image::check(text).is_ok(),
             Kind::Int => text.parse::<i32>().is_ok_and(|number| number >= 0),
             Kind::Labels => {
                 let pair = |label: &str| unescaped(label, ':').count() == 2;

@@ -176,20 +176,6 @@ impl Resources {
         Ok(())
     }
 
-    /// The same where the flag `default_role` gives what has no role to another than `*`: as such an
-    /// agent announces it.
-    #[must_use]
-    pub fn in_default_role(&self, default_role: &str) -> Resources {
-        let mut moved = Resources::default();
-        for ((name, role), value) in &self.0 {
-            let role = if role == UNRESERVED { default_role } else { role };
-            let key = (name.clone(), role.to_owned());
-            let sum = moved.0.get(&key).and_then(|already| already.plus(value));
-            moved.0.insert(key, sum.unwrap_or_else(|| value.clone()));
-        }
-        moved
-    }
-
     /// The sum over all roles, names and values only.
     pub fn totals(&self) -> BTreeMap<&str, Value> {
         let mut totals: BTreeMap<&str, Value> = BTreeMap::new();

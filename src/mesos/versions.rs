@@ -71,3 +71,9 @@ impl PartialOrd for Version {
         Some(self.cmp(other))
     }
 }
+/// Whether Debian version `there` (`1:2.3-4`) has `wanted` as its upstream version, or is it whole.
+pub fn is_upstream(there: &str, wanted: &str) -> bool {
+    let there = there.split_once(':').map_or(there, |(_, rest)| rest);
+    there == wanted
+        || there.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['-', '+', '~']))
+}

@@ -3,20 +3,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::health::{Health, Member, Replies};
-use crate::inventory::{HostName, Inventory};
-use crate::resource::service::{InputsGap, State, settle};
-use crate::resource::{Gap, Look, Resource, ResourceId, diff};
+use crate::ground::HostName;
+use crate::inventory::Inventory;
+use crate::resource::{Gap, Look, Resource, ResourceId};
 use crate::script::Sections;
-use crate::tasks::{Desired, Rollout, Task, When, Wish};
+use crate::tasks::{Judged, Rollout, Task};
 
-pub mod hits;
+pub mod content;
+pub mod disruption;
+pub mod membership;
+mod planner;
+pub mod preflight;
 pub mod saved;
+pub mod shown;
 pub mod text;
+pub mod verbs;
 mod waves;
+mod work;
+
+pub use planner::plan;
+
+use disruption::Disruption;
 
 /// Everything that will be done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -27,9 +38,13 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// Hosts that did not answer, with the reason. Never treated as absent, deleted or done.
     pub unreachable: BTreeMap<HostName, String>,
-    /// Agents in service that are restarted, and what ends with that; filled in by whoever has asked
-    /// the leading master.
-    pub hits: BTreeMap<HostName, hits::Hit>,
+    /// Agents in service that are restarted, and what ends with that, where the leading master could be
+    /// asked.
+    #[serde(rename = "hits")]
+    pub disruptions: BTreeMap<HostName, Disruption>,
+    /// Members of each task that served when it was made.
+    #[serde(skip)]
+    pub served: BTreeMap<Task, BTreeSet<HostName>>,
 }
 
 /// All of one task, or the preparation of all tasks.
@@ -41,6 +56,40 @@ pub struct Stage {
     pub title: String,
     /// In order.
     pub waves: Vec<Wave>,
+    /// Whose health is judged while it is done: what the user asked for, but where membership changes the
+    /// old and the new members of this step together.
+    #[serde(skip)]
+    pub inventory: Arc<Inventory>,
+    /// All members of the task once it is done, whether anything is to be done there or not, each with
+    /// the unit that it runs. A host of a wave that is not among them leaves.
+    #[serde(skip)]
+    pub members: Members,
+    /// Members of other tasks that go down and come back by the same actions.
+    #[serde(skip)]
+    pub also: BTreeMap<Task, Members>,
+    /// What is meant to be gone after it.
+    #[serde(skip)]
+    pub ends: Ends,
+    /// Hosts without which it is not begun: on each of them everything before it must have been done.
+    #[serde(skip)]
+    pub after: BTreeSet<HostName>,
+}
+
+/// Members of a task, each with the unit that it runs.
+pub type Members = BTreeMap<HostName, Option<String>>;
+
+/// What is meant to be gone after a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// Nothing: whoever it touches serves again.
+    #[default]
+    Nothing,
+    /// Nothing, but whole hosts are gone for a while, with members of any task on them.
+    Hosts,
+    /// Those that it touches; of a quorum a majority is left.
+    Members,
+    /// A quorum, whole.
+    Quorum,
 }
 
 /// Hosts that go together.
@@ -51,16 +100,20 @@ pub struct Wave {
 }
 
 /// One resource on one host.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Action {
     /// Its task.
     pub task: Task,
-    /// The resource.
-    pub resource: ResourceId,
+    /// The resource itself; its name stands for it in a plan that is shown.
+    pub resource: Arc<Resource>,
     /// What is not as wanted; empty when it can only be looked at later.
     pub gaps: Vec<Gap>,
     /// It could not be looked at: it will be once this is so, and made right if need be.
     pub later: Option<&'static str>,
+    /// What changes of what a service was started with: that is why it is started anew.
+    pub causes: Vec<String>,
+    /// What a file holds that will hold something else, where it could be asked for.
+    pub before: Option<String>,
 }
 
 /// Something left undone on purpose.
@@ -98,8 +151,24 @@ pub enum Because {
         why: String,
     },
     /// It does not serve though nothing about it is not as wanted.
-    SickButRight {
+    #[serde(rename = "sick_but_right")]
+    NotServing {
         /// What is wrong with it.
+        why: String,
+    },
+    /// What the inventory asks for is not there yet, and a process that starts now would not be right.
+    Pending {
+        /// Of how many resources.
+        places: usize,
+    },
+    /// Whom masters admit does not change, or what they would refuse: others must come first.
+    Admission {
+        /// Who, and what to do.
+        why: String,
+    },
+    /// There is no safe way to the membership that is wanted, from where it stands.
+    Membership {
+        /// Why, and what to do.
         why: String,
     },
     /// Something before it failed.
@@ -114,6 +183,8 @@ pub enum Because {
 pub struct Observed {
     /// By host; every host of the inventory that was asked.
     pub hosts: BTreeMap<HostName, Seen>,
+    /// What their components answered, judged once.
+    pub judged: Judged,
 }
 
 /// What was seen of one host.
@@ -130,8 +201,6 @@ pub enum Seen {
 pub struct Answer {
     /// What was learnt of each resource.
     pub looks: BTreeMap<ResourceId, Look>,
-    /// What its components answered.
-    pub replies: Replies,
     /// The sections as they came, for facts about the host itself.
     pub sections: Sections,
 }
@@ -145,169 +214,29 @@ pub struct Scope {
     pub tasks: Option<BTreeSet<Task>>,
 }
 
-/// Makes the plan.
-pub fn plan(inventory: &Inventory, desired: &Desired, observed: &Observed, scope: &Scope) -> Plan {
-    let answers = observed.replies();
-    let mut plan = Plan { unreachable: observed.unreachable(), ..Plan::default() };
-    let mut prepare = Wave::default();
-    let mut rolls = Vec::new();
-    for (task, wishes) in &desired.tasks {
-        let mut roll: BTreeMap<HostName, Vec<Action>> = BTreeMap::new();
-        for (host, wishes) in wishes {
-            let Some(Seen::Answered(answer)) = observed.hosts.get(host) else { continue };
-            if !scope.allows(host, *task) {
-                continue;
-            }
-            let work = work(*task, wishes, answer);
-            plan.blocked.extend(work.blind.into_iter().map(|because| Blocked {
-                host: host.clone(),
-                task: *task,
-                because,
-            }));
-            if !work.prepare.is_empty() {
-                prepare.hosts.entry(host.clone()).or_default().extend(work.prepare);
-            }
-            if !work.roll.is_empty() {
-                roll.insert(host.clone(), work.roll);
-            }
-        }
-        let health = task.health(inventory, &answers);
-        // One sick component makes those that build on it look sick, and what is about to be done may
-        // be just what they wait for: only the first is named, and only when nothing is to be done.
-        let quiet = prepare.hosts.is_empty() && rolls.is_empty() && roll.is_empty();
-        if let (Some(health), true, true) = (&health, quiet, plan.blocked.is_empty()) {
-            plan.blocked.extend(sick_but_right(*task, health, scope, observed));
-        }
-        // A gate that nobody could open would fail whoever waits for it.
-        if let Some(judge) = task.card().check.and_then(|it| it.silent_judge(inventory, &answers)) {
-            plan.blocked.extend(std::mem::take(&mut roll).into_keys().map(|host| {
-                let because = Because::LeaderSilent { leader: judge.clone() };
-                Blocked { host, task: *task, because }
-            }));
-        }
-        if !roll.is_empty() {
-            let rollout = (task.card().rollout)(inventory);
-            let idle = idle(desired, *task, &roll, observed);
-            let (waves, blocked) = waves::waves(*task, roll, &rollout, health.as_ref(), &idle);
-            plan.blocked.extend(blocked);
-            if !waves.is_empty() {
-                rolls.push(Stage { task: Some(*task), title: task.card().title.to_owned(), waves });
-            }
-        }
+impl Stage {
+    /// One whose members serve again when it is over.
+    pub fn new(
+        inventory: &Arc<Inventory>,
+        task: Option<Task>,
+        title: String,
+        waves: Vec<Wave>,
+        members: Members,
+    ) -> Stage {
+        let (inventory, also) = (Arc::clone(inventory), BTreeMap::new());
+        let (ends, after) = (Ends::Nothing, BTreeSet::new());
+        Stage { task, title, waves, inventory, members, also, ends, after }
     }
-    if !prepare.hosts.is_empty() {
-        plan.stages.push(Stage { task: None, title: "prepare".to_owned(), waves: vec![prepare] });
+
+    /// Every task that has members which it touches, in order.
+    pub fn tasks(&self) -> BTreeSet<Task> {
+        self.also.keys().copied().chain(self.task).collect()
     }
-    plan.stages.extend(rolls);
-    plan.blocked.sort();
-    plan
-}
 
-/// What is to be done for one task on one host.
-#[derive(Debug, Default)]
-struct Work {
-    prepare: Vec<Action>,
-    roll: Vec<Action>,
-    blind: Vec<Because>,
-}
-
-fn work(task: Task, wishes: &[Wish], answer: &Answer) -> Work {
-    let mut work = Work::default();
-    let mut dirty: BTreeSet<&str> = BTreeSet::new();
-    for wish in wishes {
-        let id = wish.resource.id();
-        let (gaps, later) = match answer.looks.get(&id) {
-            Some(Look::Facts(facts)) => {
-                let mut facts = facts.clone();
-                if let Resource::Service(service) = &wish.resource {
-                    let dirty = service.inputs.iter().any(|path| dirty.contains(path.as_str()));
-                    settle(&mut facts, if dirty { InputsGap::Some } else { InputsGap::None });
-                }
-                (diff(&wish.resource.want(), &facts), None)
-            }
-            Some(Look::Later(when)) => (Vec::new(), Some(*when)),
-            Some(Look::Failed(why)) => {
-                work.blind.push(Because::CouldNotLook { resource: id, why: why.clone() });
-                continue;
-            }
-            None => {
-                let why = "it was not asked about".to_owned();
-                work.blind.push(Because::CouldNotLook { resource: id, why });
-                continue;
-            }
-        };
-        if gaps.is_empty() && later.is_none() {
-            continue;
-        }
-        match &wish.resource {
-            Resource::File(it) => dirty.insert(&it.path),
-            Resource::Directory(it) => dirty.insert(&it.path),
-            _ => false,
-        };
-        let early = match wish.when {
-            When::Prepare => true,
-            When::Roll => false,
-            When::PrepareUnless(units) => !units.iter().any(|unit| runs(unit, answer)),
-        };
-        let action = Action { task, resource: id, gaps, later };
-        if early { work.prepare.push(action) } else { work.roll.push(action) }
+    /// The members of one of its tasks.
+    pub fn members_of(&self, task: Task) -> &Members {
+        self.also.get(&task).unwrap_or(&self.members)
     }
-    work
-}
-
-/// Whether a unit runs, or tries to.
-fn runs(unit: &str, answer: &Answer) -> bool {
-    answer
-        .sections
-        .get("units")
-        .and_then(|text| crate::resource::service::unit(unit, text))
-        .is_some_and(|unit| matches!(unit.active, "active" | "activating" | "reloading"))
-}
-
-/// Hosts of a task whose own service does not run: nothing on them can be disturbed.
-fn idle(
-    desired: &Desired,
-    task: Task,
-    roll: &BTreeMap<HostName, Vec<Action>>,
-    observed: &Observed,
-) -> BTreeSet<HostName> {
-    roll.keys()
-        .filter(|host| {
-            let Some(Seen::Answered(answer)) = observed.hosts.get(*host) else { return false };
-            let wishes = desired.tasks.get(&task).and_then(|wishes| wishes.get(*host));
-            let mut services = wishes.into_iter().flatten().filter_map(|wish| {
-                wish.resource.as_service().filter(|service| service.state == State::Running)
-            });
-            services.all(|service| !runs(&service.unit, answer))
-        })
-        .cloned()
-        .collect()
-}
-
-/// Members that answer, do not serve, and have nothing that we could make right.
-fn sick_but_right(task: Task, health: &Health, scope: &Scope, observed: &Observed) -> Vec<Blocked> {
-    health
-        .members
-        .iter()
-        .filter_map(|(host, member)| match member {
-            Member::Sick(why) => Some((host, why)),
-            Member::Serving | Member::Silent => None,
-        })
-        .filter(|(host, _)| scope.allows(host, task))
-        .filter(|(host, _)| matches!(observed.hosts.get(*host), Some(Seen::Answered(_))))
-        // Where the service may rightly not run (nothing it needs is there), nothing is sick.
-        .filter(|(host, _)| match observed.hosts.get(*host) {
-            Some(Seen::Answered(answer)) => task.card().check.is_none_or(|check| {
-                check != crate::health::Check::Dispatcher || runs("spark-dispatcher", answer)
-            }),
-            _ => true,
-        })
-        .map(|(host, why)| Blocked {
-            host: host.clone(),
-            task,
-            because: Because::SickButRight { why: why.clone() },
-        })
-        .collect()
 }
 
 impl Plan {
@@ -330,7 +259,7 @@ impl Plan {
 
     /// Leaves a task undone on a host, and what builds on it there.
     pub fn hold(&mut self, host: &HostName, task: Task, why: &str) {
-        for stage in self.take_out(host, |stage| stage.task >= Some(task)) {
+        for stage in self.take_out(host, why, |stage| stage.task >= Some(task)) {
             self.blocked.push(Blocked {
                 host: host.clone(),
                 task: stage.unwrap_or(task),
@@ -341,7 +270,7 @@ impl Plan {
 
     /// Leaves out a host that no longer answers: it is as unreachable as one that never did.
     pub fn lose(&mut self, host: &HostName, why: String) {
-        self.take_out(host, |_| true);
+        self.take_out(host, &why, |_| true);
         self.unreachable.insert(host.clone(), why);
     }
 
@@ -349,9 +278,18 @@ impl Plan {
     fn take_out(
         &mut self,
         host: &HostName,
+        why: &str,
         concerns: impl Fn(&Stage) -> bool,
     ) -> Vec<Option<Task>> {
         let mut tasks = Vec::new();
+        let waits = |stage: &mut Stage| stage.after.contains(host);
+        for stage in self.stages.extract_if(.., waits) {
+            let hosts = stage.waves.into_iter().flat_map(|wave| wave.hosts.into_keys());
+            self.blocked.extend(hosts.filter_map(|it| {
+                let because = Because::Earlier { what: format!("{host}: {why}") };
+                Some(Blocked { host: it, task: stage.task?, because })
+            }));
+        }
         for stage in self.stages.iter_mut().filter(|stage| concerns(stage)) {
             for wave in &mut stage.waves {
                 if wave.hosts.remove(host).is_some() {
@@ -371,11 +309,6 @@ impl Plan {
 }
 
 impl Observed {
-    /// What components answered, of every host that could be asked.
-    pub fn replies(&self) -> BTreeMap<HostName, Replies> {
-        self.answered().map(|(host, answer)| (host.clone(), answer.replies.clone())).collect()
-    }
-
     /// Hosts that answered.
     pub fn answered(&self) -> impl Iterator<Item = (&HostName, &Answer)> {
         self.hosts.iter().filter_map(|(host, seen)| match seen {
@@ -415,12 +348,48 @@ impl Rollout {
     }
 }
 
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            task: Task,
+            resource: ResourceId,
+            gaps: &'a [Gap],
+            later: Option<&'a str>,
+            does: String,
+            why: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            content: Option<content::Change>,
+        }
+        let Action { task, gaps, later, .. } = self;
+        let (does, why) = (text::symbol(self).word().to_owned(), self.why());
+        let (resource, content) = (self.id(), content::change(self));
+        Shown { task: *task, resource, gaps, later: *later, does, why, content }
+            .serialize(serializer)
+    }
+}
+
 impl Action {
+    /// One whose gaps say all.
+    pub fn new(task: Task, resource: Arc<Resource>, gaps: Vec<Gap>) -> Action {
+        Action { task, resource, gaps, later: None, causes: Vec::new(), before: None }
+    }
+
+    /// One whose resource can only be looked at later.
+    pub fn later(task: Task, resource: Arc<Resource>, when: &'static str) -> Action {
+        Action { later: Some(when), ..Action::new(task, resource, Vec::new()) }
+    }
+
+    /// What names its resource on the host.
+    pub fn id(&self) -> ResourceId {
+        self.resource.id()
+    }
+
     /// What is not as wanted, in one line.
     pub fn why(&self) -> String {
         match self.later {
             Some(when) => format!("looked at once {when}"),
-            None => text::gaps(&self.resource, &self.gaps),
+            None => text::gaps(self),
         }
     }
 }
@@ -433,9 +402,17 @@ impl fmt::Display for Because {
                 write!(f, "the leading master, on {leader} it seems, could not be asked about it")
             }
             Because::CouldNotLook { resource, why } => write!(f, "{resource}: {why}"),
-            Because::SickButRight { why } => {
+            Because::NotServing { why } => {
                 write!(f, "rightly configured but does not serve: {why}; see its journal")
             }
+            Because::Pending { places } => {
+                let places = text::counted(*places, "place");
+                write!(
+                    f,
+                    "it is not as the inventory says in {places}; apply mends that, and starts it anew"
+                )
+            }
+            Because::Membership { why } | Because::Admission { why } => f.write_str(why),
             Because::Earlier { what } => f.write_str(what),
         }
     }

@@ -9,11 +9,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Observed, Plan, Scope, Seen};
-use crate::inventory::HostName;
-use crate::resource::{Look, digest_of};
+use super::content::{self, Change};
+use super::verbs::Verb;
+use super::{Action, Observed, Plan, Scope, Seen, text};
+use crate::ground::HostName;
+use crate::ground::digest::digest_of;
+use crate::resource::Look;
 use crate::script::Step;
-use crate::tasks::{Desired, Task};
+use crate::tasks::Task;
 
 /// A saved plan. The first field tells such a file from an inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +30,14 @@ pub struct Saved {
     pub asked: Asked,
     /// What will be done, in order.
     pub stages: Vec<Stage>,
+    /// Agents that are restarted, and what ends with that.
+    pub running: BTreeMap<HostName, String>,
     /// What is left undone on purpose.
     pub blocked: BTreeSet<String>,
     /// Hosts that did not answer, with the reason.
     pub unreachable: BTreeMap<HostName, String>,
+    /// How the members of each task in the plan served: member → why it did not.
+    pub health: BTreeMap<Task, BTreeMap<HostName, Option<String>>>,
     /// Host → resource → digest of what was seen of it.
     pub seen: BTreeMap<HostName, BTreeMap<String, String>>,
     /// What the steps of actions are, by the names that actions hold.
@@ -67,6 +74,9 @@ pub struct Asked {
     pub limit: Option<String>,
     /// `-t`.
     pub tasks: Vec<String>,
+    /// What is to be done on day 2; none where hosts are to be as the inventory says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<Verb>,
 }
 
 /// Where the hosts of a plan are.
@@ -87,7 +97,7 @@ pub struct Stage {
     pub task: Option<Task>,
     /// What people call it.
     pub title: String,
-    /// Who goes together as things stood; in a quorum that is decided last.
+    /// Who goes together; in a quorum the order is decided last.
     pub waves: Vec<Vec<HostName>>,
     /// What is done on each host, in order.
     pub hosts: BTreeMap<HostName, Vec<Does>>,
@@ -105,6 +115,13 @@ pub struct Does {
     pub gaps: Vec<SavedGap>,
     /// When it can be looked at, if it could not be.
     pub later: Option<String>,
+    /// `add`, `change`, `remove` or `look`.
+    pub does: String,
+    /// What is not as wanted, in words.
+    pub why: String,
+    /// What a file holds and will hold, where anybody may read it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<Change>,
     /// Names of its steps in [`Saved::texts`]; none where they depend on a later look.
     pub steps: Vec<String>,
 }
@@ -122,7 +139,7 @@ pub struct SavedGap {
 }
 
 /// Version of the file's format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 3;
 
 /// Reads a saved plan; `None` for a text that is something else, such as an inventory.
 ///
@@ -148,25 +165,24 @@ pub fn parse(text: &str) -> Option<Result<Saved, String>> {
 
 impl Saved {
     /// Writes a plan down.
-    pub fn of(
-        plan: &Plan,
-        desired: &Desired,
-        observed: &Observed,
-        scope: &Scope,
-        asked: Asked,
-        made: Made,
-    ) -> Saved {
+    pub fn of(plan: &Plan, observed: &Observed, scope: &Scope, asked: Asked, made: Made) -> Saved {
         let mut texts = BTreeMap::new();
         let stages = plan.stages.iter().map(|stage| {
             let mut hosts = BTreeMap::new();
             for (host, actions) in stage.waves.iter().flat_map(|wave| &wave.hosts) {
-                let actions = actions.iter().map(|a| does(host, a, desired, &mut texts));
+                let actions = actions.iter().map(|a| does(a, &mut texts));
                 hosts.insert(host.clone(), actions.collect());
             }
             let waves = stage.waves.iter().map(|wave| wave.hosts.keys().cloned().collect());
             Stage { task: stage.task, title: stage.title.clone(), waves: waves.collect(), hosts }
         });
         let stages = stages.collect();
+        let tasks: BTreeSet<Task> = plan.stages.iter().filter_map(|stage| stage.task).collect();
+        let health = observed.judged.health.iter().filter(|(task, _)| tasks.contains(task));
+        let health = health.map(|(task, health)| {
+            let members = health.members.keys();
+            (*task, members.map(|host| (host.clone(), health.complaint(host))).collect())
+        });
         let within =
             |host: &HostName| scope.hosts.as_ref().is_none_or(|hosts| hosts.contains(host));
         let seen =
@@ -176,17 +192,20 @@ impl Saved {
                 Some((host.clone(), looks.collect()))
             });
         let unreachable = plan.unreachable.iter().filter(|(host, _)| within(host));
+        let running = plan.disruptions.iter().map(|(host, it)| (host.clone(), it.to_string()));
         Saved {
             provision_plan: FORMAT,
             made,
             asked,
             stages,
+            running: running.collect(),
             blocked: plan
                 .blocked
                 .iter()
                 .map(|b| format!("{}: {}: {}", b.host, b.task, b.because))
                 .collect(),
             unreachable: unreachable.map(|(host, why)| (host.clone(), why.clone())).collect(),
+            health: health.collect(),
             seen: seen.collect(),
             texts,
         }
@@ -218,6 +237,18 @@ impl Saved {
             let Some(is) = now.seen.get(host) else { continue };
             moved.extend(self.moved_on(now, host, was, is));
         }
+        for (task, was) in &self.health {
+            let Some(is) = now.health.get(task) else { continue };
+            moved.extend(was.iter().filter_map(|(host, was)| match (was, is.get(host)?) {
+                (None, Some(why)) => Some(format!(
+                    "{host}: {task}: it served when the plan was made, and now: {why}"
+                )),
+                (Some(_), None) => {
+                    Some(format!("{host}: {task}: it serves, and did not when the plan was made"))
+                }
+                _ => None,
+            }));
+        }
         // What nothing on the hosts explains: another template, another answer of the leader.
         if moved.is_empty() {
             moved.extend(self.blocked.symmetric_difference(&now.blocked).map(|what| {
@@ -231,6 +262,16 @@ impl Saved {
                     moved.push(format!("{host}: {what} would now be done otherwise"));
                 }
             }
+        }
+        // Who leads may change, for whoever does goes last; who goes together may not.
+        if moved.is_empty() {
+            let stages = self.stages.iter().zip(&now.stages);
+            moved.extend(stages.filter(|(was, is)| together(was) != together(is)).map(
+                |(was, is)| {
+                    let (title, then, now) = (&was.title, order(&was.waves), order(&is.waves));
+                    format!("{title}: others would now go together: then {then}; now {now}")
+                },
+            ));
         }
         moved
     }
@@ -293,27 +334,34 @@ impl Saved {
     }
 }
 
+/// Who goes together in a stage.
+fn together(stage: &Stage) -> BTreeSet<&Vec<HostName>> {
+    stage.waves.iter().collect()
+}
+
+/// Waves in words.
+fn order(waves: &[Vec<HostName>]) -> String {
+    let names = |wave: &Vec<HostName>| {
+        wave.iter().map(|host| host.as_str()).collect::<Vec<_>>().join(" and ")
+    };
+    waves.iter().map(names).collect::<Vec<_>>().join(", then ")
+}
+
 /// The first resource in which two lists of work differ.
 fn other<'a>(
     was: Option<&Vec<(&'a Does, Vec<&str>)>>,
     is: Option<&Vec<(&'a Does, Vec<&str>)>>,
 ) -> Option<&'a str> {
-    let none = Vec::new();
-    let (was, is) = (was.unwrap_or(&none), is.unwrap_or(&none));
+    let (was, is) = (was.map_or(&[][..], Vec::as_slice), is.map_or(&[][..], Vec::as_slice));
     let first = (0..was.len().max(is.len())).find(|at| was.get(*at) != is.get(*at))?;
     was.get(first).or_else(|| is.get(first)).map(|(action, _)| action.resource.as_str())
 }
 
-fn does(
-    host: &HostName,
-    action: &Action,
-    desired: &Desired,
-    texts: &mut BTreeMap<String, String>,
-) -> Does {
-    let wish = desired.find(host, action.task, &action.resource);
-    let steps = wish.filter(|_| action.later.is_none()).map(|wish| wish.resource.fix(&action.gaps));
+fn does(action: &Action, texts: &mut BTreeMap<String, String>) -> Does {
+    let known = action.later.is_none();
+    let steps = if known { action.resource.fix(&action.gaps) } else { Vec::new() };
     let mut names = Vec::new();
-    for step in steps.into_iter().flatten() {
+    for step in steps {
         let text = step_text(&step);
         let name = digest_of([text.as_str()])[..16].to_owned();
         texts.insert(name.clone(), text);
@@ -321,7 +369,7 @@ fn does(
     }
     Does {
         task: action.task,
-        resource: action.resource.to_string(),
+        resource: action.id().to_string(),
         gaps: action
             .gaps
             .iter()
@@ -332,6 +380,9 @@ fn does(
             })
             .collect(),
         later: action.later.map(|_| action.why()),
+        does: text::symbol(action).word().to_owned(),
+        why: action.why(),
+        content: content::change(action),
         steps: names,
     }
 }
@@ -339,7 +390,7 @@ fn does(
 /// A step in words: what runs with its secret slots unfilled, or what is sent.
 pub(crate) fn step_text(step: &Step) -> String {
     match step {
-        Step::Run(fix) => fix.text().to_owned(),
+        Step::Run(fix) | Step::Lead(fix) | Step::Reboot(fix) => fix.text().to_owned(),
         Step::Push(push) => {
             format!("send {}/{} ({})", push.directory, push.name, push.digest.hex())
         }

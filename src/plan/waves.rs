@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Because, Blocked, Wave};
+use crate::ground::HostName;
 use crate::health::{Health, Member};
-use crate::inventory::HostName;
 use crate::tasks::{Rollout, Task};
 
 /// Cuts a task's work into waves. `idle` are the hosts on which nothing runs that could be disturbed.
@@ -26,6 +26,30 @@ pub(super) fn waves(
         }
         (Rollout::Together | Rollout::Quorum, _) => (vec![Wave { hosts: work }], Vec::new()),
     }
+}
+
+/// These together, then the others in turn.
+pub(super) fn in_turn(
+    mut work: BTreeMap<HostName, Vec<Action>>,
+    first: &BTreeSet<HostName>,
+    rest: &[HostName],
+) -> Vec<Wave> {
+    let together: BTreeMap<_, _> = work.extract_if(.., |host, _| first.contains(host)).collect();
+    let rest = rest.iter().filter_map(|host| work.remove_entry(host));
+    let rest: Vec<Wave> = rest.map(|one| Wave { hosts: BTreeMap::from([one]) }).collect();
+    let together = (!together.is_empty()).then_some(Wave { hosts: together });
+    together.into_iter().chain(rest).collect()
+}
+
+/// One at a time: who does not serve yet, then the others, the leader last.
+pub(super) fn one_by_one(
+    work: BTreeMap<HostName, Vec<Action>>,
+    serving: &BTreeSet<HostName>,
+    leader: Option<&HostName>,
+) -> Vec<Wave> {
+    let mut work: Vec<(HostName, Vec<Action>)> = work.into_iter().collect();
+    work.sort_by_key(|(host, _)| (serving.contains(host), Some(host) == leader));
+    work.into_iter().map(|one| Wave { hosts: BTreeMap::from([one]) }).collect()
 }
 
 /// A healthy quorum loses one member at a time and its leader last; the sick are mended first; a lost

@@ -33,46 +33,64 @@ p_lock() {
   fi
   # Actions inherit this descriptor: the kernel frees the lock when the last of them has ended.
   exec 9<>"$p_lockfile"
+  p_held=
   if ! flock -n 9; then
+    p_held=$p_lockfile
+  elif ! [ "$p_lockfile" -ef "/proc/$$/fd/9" ]; then
+    # Another file has taken its place since we opened it.
+    echo "locked="
+    return 1
+  elif ! [ -s "$p_lockfile" ]; then
+    # New: the first since the host booted, or one in place of a file that was removed under a run.
+    p_held=$(exec 9>&-; p_holders "$p_lockfile" | grep -v "^/proc/$$/" | head -n 1)
+  fi
+  if [ -n "$p_held" ]; then
     # Read at once, and again while its holder is just writing it anew.
     p_n=0
-    while p_said=$(head -n 1 "$p_lockfile"); do
+    while p_said=$(head -n 1 "$p_held"); do
       case $p_said in *' since='*) break ;; esac
       p_n=$((p_n + 1))
       [ "$p_n" -lt 100 ] || break
     done
-    p_pid=${p_said#* pid=}
-    if p_orphan "${p_pid%% *}"; then p_said="$p_said orphan=yes"; fi
-    echo "locked=$p_said"
+    echo "locked=$(p_holder "$1" "$p_said")"
     return 1
   fi
   p_step -
 }
 
-# PID: whether nobody can speak to that shell any more. Its input is a pipe; with no writer left a
-# reader finds it at its end at once (`read -t 0`, which takes nothing, is bash's). What cannot be
-# told, such as of a socket, counts as spoken to.
-p_orphan() {
-  case $1 in '' | *[!0-9]*) return 1 ;; esac
-  [ -d "/proc/$1" ] || return 0
-  ( bash -c 'read -t 0' <"/proc/$1/fd/0" ) 2>/dev/null
-}
+# NAME: what the lock says that we do. Written through the lock itself: whatever became of its name.
+p_step() { printf '%s step=%s pid=%s %s\n' "$p_who" "$1" "$$" "$p_by" >"/proc/$$/fd/9"; }
 
-# NAME: what the lock says that we do.
-p_step() { printf '%s step=%s pid=%s %s\n' "$p_who" "$1" "$$" "$p_by" >"$p_lockfile"; }
+# As ever, and notes what was made: what a killed action leaves, a secret perhaps, the next run takes away.
+mktemp() {
+  p_m=$(command mktemp "$@") || return 1
+  if [ -d "$p_dir" ]; then printf '%s\n' "$p_m" >>"$p_dir/temporaries"; fi
+  printf '%s\n' "$p_m"
+}
 
 # The run's directory is made by its first action, so that the newest one always tells of work.
 p_newrun() {
+  # With the lock in hand nobody works on them any more. Their names are mktemp's, so in no path of one is
+  # anything of ours but they.
+  for p_f in "${p_dir%/*}"/*/temporaries; do
+    [ -f "$p_f" ] || continue
+    tr '\n' '\0' <"$p_f" | xargs -0 -r rm -rf -- && rm -f "$p_f"
+  done
   mkdir -p "$p_dir" || return 1
+  # Told by a name, not by times: a host's clock can be set back.
+  printf '%s\n' "${p_dir##*/}" >"${p_dir%/runs/*}/last_run" || return 1
   # Old ones go; their names are ours, without blanks.
   p_prune "${p_dir%/*}" 31
   # What those runs replaced; the directory is there once anything was.
   [ ! -d "${p_dir%/runs/*}/backup" ] || p_prune "${p_dir%/runs/*}/backup" 20
 }
 
-# DIRECTORY NUMBER: of what is in it the newest stay, down to the one before that number.
+# DIRECTORY NUMBER: of what is in it the newest stay, down to the one before that number. The names of
+# runs sort as they began.
 p_prune() {
-  ls -1t "$1" | tail -n "+$2" | while read -r p_f; do rm -rf "${1:?}/$p_f"; done
+  ls -1r "$1" | tail -n "+$2" | while read -r p_f; do
+    [ "$p_f" = "${p_dir##*/}" ] || rm -rf "${1:?}/$p_f"
+  done
 }
 
 # MARK NUMBER NAME SCRIPT
@@ -100,6 +118,10 @@ p_run() {
 # MARK DIRECTORY NAME BYTES TOOL HEX MODE: a file from the bytes that follow our "ready".
 p_push() {
   p_begin "$1"
+  if ! { [ -d "$p_dir" ] || p_newrun; } 2>&1; then
+    p_end "$1" 74
+    return
+  fi
   if ! p_t=$(mktemp "$2/.$3.XXXXXX" 2>&1); then
     echo "$p_t"
     p_end "$1" 73

@@ -29,10 +29,12 @@ pub enum Controller {
     There,
     /// Its end of the connection is closed: the lock is free as soon as the running action ends.
     Gone,
+    /// It is gone, and its action has ended: what that left running has the lock open, a daemon perhaps.
+    Over,
 }
 
 impl Holder {
-    /// Reads `run=… step=… pid=… by=… from=… since=…` and perhaps `orphan=yes`.
+    /// Reads `run=… step=… pid=… by=… from=… since=…` and perhaps `orphan=yes`, `over=yes`.
     pub fn parse(line: &str) -> Holder {
         let field = |name: &str| {
             line.split_whitespace()
@@ -46,9 +48,10 @@ impl Holder {
             by: field("by").unwrap_or_default(),
             from: field("from").unwrap_or_default(),
             since: field("since").unwrap_or_default(),
-            controller: match field("orphan") {
-                Some(_) => Controller::Gone,
-                None => Controller::There,
+            controller: match (field("orphan"), field("over")) {
+                (Some(_), Some(_)) => Controller::Over,
+                (Some(_), None) => Controller::Gone,
+                (None, _) => Controller::There,
             },
         }
     }
@@ -64,6 +67,9 @@ impl fmt::Display for Holder {
         match (&self.action, self.controller) {
             (Some(action), Controller::Gone) => {
                 write!(f, "; its controller is gone and its action {action} still runs (pid {pid})")
+            }
+            (_, Controller::Over) => {
+                f.write_str("; it has ended, and what it left running keeps the lock")
             }
             (None, Controller::Gone) => write!(f, "; its controller is gone (pid {pid})"),
             (Some(action), Controller::There) => write!(f, "; it is at {action} (pid {pid})"),
@@ -87,6 +93,9 @@ mod tests {
         let orphan = Holder::parse(&format!("{line} orphan=yes"));
         assert_eq!(orphan.controller, Controller::Gone);
         assert!(orphan.to_string().ends_with("zk/start still runs (pid 12)"));
+        let over = Holder::parse(&format!("{line} orphan=yes over=yes"));
+        assert_eq!(over.controller, Controller::Over);
+        assert!(over.to_string().ends_with("what it left running keeps the lock"));
         assert_eq!(Holder::parse(&line.replace("zk/start", "-")).action, None);
         assert_eq!(Holder::parse("").to_string(), "a process that is taking it just now");
     }

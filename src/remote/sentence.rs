@@ -45,6 +45,10 @@ pub enum Cause {
     Config,
     /// The private key file.
     Identity,
+    /// The host knows the login user and lets it in no further: expired, or nobody may log in now.
+    Account,
+    /// The host wants a second factor, which nobody is there to give.
+    SecondFactor,
     /// The login user cannot run a shell.
     NoShell,
     /// sudo wants a password and there is none.
@@ -76,6 +80,8 @@ pub struct Context<'a> {
     pub user: Option<&'a str>,
     /// The jump host(s), when we set them.
     pub jump: Option<&'a str>,
+    /// The jump host that a key is about; `None` when it is the host itself.
+    pub at: Option<&'a str>,
     /// The time limit in seconds.
     pub seconds: u64,
     /// What the host's key is (`ED25519 SHA256:…`), when it could be found out.
@@ -104,6 +110,14 @@ pub fn ssh(said: &str, context: &Context<'_>) -> Unreachable {
         Cause::UnknownKey => unknown_key(said, context),
         Cause::ChangedKey => changed_key(said, context),
         Cause::Denied => denied(said, context),
+        Cause::Account => account(said),
+        Cause::SecondFactor => {
+            let user = context.user.map_or(String::new(), |user| format!(" as {user}"));
+            format!(
+                "the host takes the key{user} and asks for a second factor ({}), which a run cannot give; exempt this user in its sshd_config, or open a ControlMaster by hand and name its ssh_config",
+                last_line(said)
+            )
+        }
         Cause::TooManyKeys => {
             "too many authentication failures: the ssh agent offers more keys than the host looks at; set `identity_file`".to_owned()
         }
@@ -113,6 +127,10 @@ pub fn ssh(said: &str, context: &Context<'_>) -> Unreachable {
         }
         Cause::Config => format!("ssh does not accept its configuration: {}; correct it", config_line(said)),
         Cause::Identity => format!("ssh does not use the private key file: {}", last_line(said)),
+        _ if closed(said).is_some() => {
+            let words = closed(said).unwrap_or_default();
+            format!("the host ended the connection after saying `{words}`; log in by hand to see what it wants")
+        }
         _ if last_line(said).is_empty() => "ssh ended without a word; try `ssh -v` by hand".to_owned(),
         _ => format!("ssh failed: {}", last_line(said)),
     };
@@ -126,6 +144,9 @@ pub fn sudo(stderr: &str, stdout: &str) -> Unreachable {
         let hit = |line: &&str| texts.iter().any(|text| line.contains(text));
         stderr.lines().chain(stdout.lines()).find(hit).unwrap_or_default().trim().to_owned()
     };
+    if let Some(words) = turned_away(stderr).or_else(|| turned_away(stdout)) {
+        return Unreachable::new(Cause::Account, account(words));
+    }
     let cause = if said("is not in the sudoers file")
         || said("is not allowed to execute")
         || said("is not allowed to run sudo")
@@ -252,6 +273,10 @@ fn cause_of_host(said: &str) -> Cause {
         Cause::TooManyKeys
     } else if has("UNPROTECTED PRIVATE KEY FILE") {
         Cause::Identity
+    } else if turned_away(said).is_some() {
+        Cause::Account
+    } else if has("with partial success") && has("Permission denied") {
+        Cause::SecondFactor
     } else if has("Permission denied") {
         Cause::Denied
     } else if has("kex_exchange_identification: ") || has("Exceeded MaxStartups") {
@@ -266,20 +291,31 @@ fn cause_of_host(said: &str) -> Cause {
 }
 
 fn unknown_key(said: &str, context: &Context<'_>) -> String {
-    let host = between(said, "host key is known for ", " and").unwrap_or(context.host);
+    let host = between(said, "host key is known for ", " and");
+    let host = whose(host, context);
     let key = context.offered_key.map_or(String::new(), |key| format!(" ({key})"));
     format!(
         "the key of {host}{key} is not known; compare it with the host's and run with --accept-new-host-keys, or add it to known_hosts"
     )
 }
 
+/// Whose key a sentence is about.
+fn whose(known_as: Option<&str>, context: &Context<'_>) -> String {
+    match context.at {
+        None => known_as.unwrap_or(context.host).to_owned(),
+        Some(jump) => format!("the jump host {}", known_as.unwrap_or(jump)),
+    }
+}
+
 fn changed_key(said: &str, context: &Context<'_>) -> String {
     let now = context.offered_key.or_else(|| said.lines().find(|l| l.starts_with("SHA256:")));
     let now = now.unwrap_or("unknown").trim().trim_end_matches('.');
     let was = context.known_key.map_or(String::new(), |key| format!(" instead of {key}"));
-    let host = between(said, "Host key for ", " has changed").unwrap_or(context.host);
+    let host = between(said, "Host key for ", " has changed")
+        .unwrap_or(context.at.unwrap_or(context.host));
     let remedy = said.lines().map(str::trim).find(|line| line.starts_with("ssh-keygen -f"));
     let remedy = remedy.map_or_else(|| format!("ssh-keygen -R \"{host}\""), str::to_owned);
+    let host = whose(Some(host), context);
     format!(
         "the key of {host} has changed: it is {now}{was}; if the machine was replaced on purpose run: {remedy}"
     )
@@ -288,9 +324,67 @@ fn changed_key(said: &str, context: &Context<'_>) -> String {
 fn denied(said: &str, context: &Context<'_>) -> String {
     let user = context.user.map_or(String::new(), |user| format!(" as {user}"));
     let methods = between(last_line(said), "Permission denied (", ")").unwrap_or("publickey");
+    // What ssh says of a key of ours that it could not use.
+    const OURS: [&str; 4] =
+        ["sign_and_send_pubkey: ", "Load key ", "agent key ", "Error loading key "];
+    let ours = said.lines().map(str::trim).rfind(|line| OURS.iter().any(|o| line.starts_with(o)));
+    if let Some(ours) = ours {
+        return format!(
+            "the host does not let us in{user} (it takes {methods}), for a key here could not be used ({ours}); mend that key, or set `identity_file`"
+        );
+    }
     format!(
         "the host does not let us in{user} (it takes {methods}); add the public key to its authorized_keys, or set `user` or `identity_file`"
     )
+}
+
+/// The line with which a host turns away a user that it knows.
+///
+/// Source: Linux-PAM 1.5, `pam_unix_acct.c` and `pam_nologin(8)`; systemd 252, `pam_systemd` and
+/// `user-sessions.c`, for what is in /run/nologin; openssh 9.2, `session.c`.
+fn turned_away(said: &str) -> Option<&str> {
+    const WORDS: [&str; 12] = [
+        "account has expired",
+        "account is locked",
+        "account is disabled",
+        "account or password is expired",
+        "password has expired",
+        "password has been inactive too long",
+        "required to change your password",
+        "password change required",
+        "not permitted to log in",
+        "system is going down",
+        "system is booting up",
+        "logins are currently disabled",
+    ];
+    let lower = |line: &str| line.to_ascii_lowercase();
+    let hit = |line: &&str| WORDS.iter().any(|words| lower(line).contains(words));
+    said.lines().map(str::trim).find(hit)
+}
+
+fn account(said: &str) -> String {
+    let words = turned_away(said).unwrap_or_else(|| last_line(said));
+    let lower = words.to_ascii_lowercase();
+    let cure = if lower.contains("password") && !lower.contains("account or") {
+        "log in by hand and set a new password, or let it not expire: chage -M -1 USER"
+    } else if lower.contains("account") {
+        "let the account not expire (chage -E -1 USER), or set another `user`"
+    } else {
+        "wait for the host to be up, or remove /etc/nologin there; root is let in meanwhile"
+    };
+    format!("the host lets nobody in with this account: `{}`; {cure}", words.trim_end_matches('.'))
+}
+
+/// What a host said before it closed the connection, where ssh's own line says only that it was closed.
+fn closed(said: &str) -> Option<&str> {
+    let over = |line: &str| {
+        ["Connection closed by ", "Connection to ", "Connection reset by ", "Disconnected from "]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+    };
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines().next_back().filter(|line| over(line))?;
+    lines().rfind(|line| !over(line))
 }
 
 fn jump(said: &str, context: &Context<'_>) -> String {
@@ -394,6 +488,31 @@ mod tests {
                 Cause::UnknownKey,
                 "[m1]:2222",
             ),
+            (
+                "Your account has expired; please contact your system administrator.\n\nConnection closed by 10.0.0.1 port 22",
+                Cause::Account,
+                "chage -E -1",
+            ),
+            (
+                "\"System is booting up. Unprivileged users are not permitted to log in yet.\"\nConnection closed by 10.0.0.1 port 22",
+                Cause::Account,
+                "/etc/nologin",
+            ),
+            (
+                "Authenticated using \"publickey\" with partial success.\nops@m1: Permission denied (keyboard-interactive).",
+                Cause::SecondFactor,
+                "(ops@m1: Permission denied (keyboard-interactive).)",
+            ),
+            (
+                "sign_and_send_pubkey: signing failed for ED25519 \"k\": agent refused operation\nops@m1: Permission denied (publickey).",
+                Cause::Denied,
+                "agent refused operation",
+            ),
+            (
+                "Maintenance until noon.\nConnection closed by 10.0.0.1 port 22",
+                Cause::Other,
+                "after saying `Maintenance until noon.`",
+            ),
             ("something new", Cause::Other, "ssh failed: something new"),
             ("", Cause::Other, "ssh -v"),
         ];
@@ -432,6 +551,16 @@ mod tests {
             ("Sorry, try again.\n", "", Cause::WrongPassword),
             ("sudo: a password is required", "", Cause::NeedsPassword),
             ("", "This account is currently not available.\n", Cause::NoShell),
+            (
+                "WARNING: Your password has expired.\nPassword change required but no TTY available.\n",
+                "",
+                Cause::Account,
+            ),
+            (
+                "sudo: Account or password is expired, reset your password and try again",
+                "",
+                Cause::Account,
+            ),
             ("", "", Cause::Dropped),
         ];
         for (stderr, stdout, cause) in cases {

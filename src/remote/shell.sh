@@ -45,13 +45,10 @@ p_facts() {
   set -- ${p_stat##*)}
   p_whoami
   printf 'boot=%s\ninit=%s\nuid=%s\n' "$p_boot" "${20}" "$p_uid"
-  [ -d "$p_state/runs" ] || return 0
-  # Only the newest run can have been cut short: whoever came later has had the lock. Of two made in
-  # the same second the later name is the newer.
+  # Only the newest run can have been cut short: whoever came later has had the lock.
   p_run=
-  for p_f in "$p_state"/runs/*; do
-    if [ -z "$p_run" ] || ! [ "$p_state/runs/$p_run" -nt "$p_f" ]; then p_run=${p_f##*/}; fi
-  done
+  [ ! -f "$p_state/last_run" ] || read -r p_run <"$p_state/last_run"
+  case $p_run in '' | .* | */*) return 0 ;; esac
   p_a=
   for p_f in "$p_state/runs/$p_run"/a*.start; do p_a=$p_f; done
   [ -f "$p_a" ] || return 0

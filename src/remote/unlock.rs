@@ -1,17 +1,19 @@
-//! A third key, for `provision unlock` alone: it sees who works under a host's lock, and ends them.
+//! A third key, for `provision unlock` alone: it sees who works under a host's lock, and ends them or
+//! frees what a run left running from it.
 //!
 //! It takes no lock and can do nothing else. Once the last process that inherited the lock has ended,
 //! the kernel frees it.
 
 use std::time::Duration;
 
+use super::answer::NotEntered;
 use super::fleet::Opening;
 use super::holder::Holder;
+use super::login::{LoginShell, Places};
 use super::sentence::printable;
-use super::shell::{NotEntered, Opened, Places};
 use super::ssh::connect;
-use super::wire::{PRELUDE, Wire, quote, word};
-use crate::inventory::HostName;
+use super::wire::{HOLDER, PRELUDE, Wire, quote, word};
+use crate::ground::HostName;
 
 /// The key.
 #[derive(Debug)]
@@ -53,9 +55,9 @@ impl Unlocker {
     ///
     /// # Errors
     /// One sentence: why it was not given.
-    pub async fn take(shell: Opened, places: &Places) -> Result<Unlocker, String> {
+    pub async fn take(shell: LoginShell, places: &Places) -> Result<Unlocker, String> {
         let mut wire = shell.into_wire();
-        match wire.enter(&[PRELUDE, UNLOCK], ":", ":", LIMIT).await {
+        match wire.enter(&[PRELUDE, HOLDER, UNLOCK], ":", ":", LIMIT).await {
             Ok(_) => Ok(Unlocker { wire, places: places.clone() }),
             Err(NotEntered::Lost(lost)) => Err(lost.to_string()),
             Err(NotEntered::Refused(why) | NotEntered::Locked(why)) => Err(why),
@@ -96,6 +98,20 @@ impl Unlocker {
         let lock = self.lock()?;
         let run = quote(run).map_err(|lost| lost.to_string())?;
         match self.ask(&format!("p_finish {lock} {run}")).await? {
+            (0, _) => Ok(()),
+            (_, said) => Err(said.trim().to_owned()),
+        }
+    }
+
+    /// Frees the lock of what a run left running after it had ended, which lives on.
+    ///
+    /// # Errors
+    /// One sentence when the run's work goes on, or another run holds the lock by now.
+    pub async fn leave(&mut self, run: &str) -> Result<(), String> {
+        let lock = self.lock()?;
+        let state = word(&self.places.state).map_err(|lost| lost.to_string())?;
+        let run = quote(run).map_err(|lost| lost.to_string())?;
+        match self.ask(&format!("p_leave {lock} {state} {run}")).await? {
             (0, _) => Ok(()),
             (_, said) => Err(said.trim().to_owned()),
         }

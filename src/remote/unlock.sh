@@ -1,16 +1,9 @@
 {
 # What `provision unlock` is given: who works under the lock, and their end.
 
-# PID: whether nobody can speak to that shell any more; as in change.sh.
-p_orphan() {
-  case $1 in '' | *[!0-9]*) return 1 ;; esac
-  [ -d "/proc/$1" ] || return 0
-  ( bash -c 'read -t 0' <"/proc/$1/fd/0" ) 2>/dev/null
-}
-
 # LOCKFILE: the processes that have it open, and all that descend from them, one a line.
 p_tree() {
-  p_seeds=$(find /proc/[0-9]*/fd -lname "$1" 2>/dev/null | cut -d/ -f3 | sort -un | tr '\n' ' ')
+  p_seeds=$(p_holders "$1" | cut -d/ -f3 | sort -un | tr '\n' ' ')
   [ -n "${p_seeds% }" ] || return 0
   # Not awk's own arguments: mawk gives up at a file that is gone by now.
   cat /proc/[0-9]*/status 2>/dev/null | awk -v seeds="$p_seeds" '
@@ -28,29 +21,49 @@ p_tree() {
     }' | sort -n
 }
 
+# LOCKFILE: sets p_line to what the run has written that holds it, and p_run to its id.
+p_read() {
+  p_line=
+  p_held=$(p_holders "$1" | head -n 1)
+  [ -z "$p_held" ] || read -r p_line <"$p_held"
+  p_run=${p_line#run=}
+  p_run=${p_run%% *}
+}
+
 # LOCKFILE STATE: `key=value` lines, then the processes, then the end of what the action printed.
 p_who() {
-  p_line=
-  [ ! -f "$1" ] || read -r p_line <"$1"
+  p_read "$1"
   p_pids=$(p_tree "$1")
   echo "held=${p_pids:+yes}"
-  p_pid=${p_line#* pid=}
-  if p_orphan "${p_pid%% *}"; then p_line="$p_line orphan=yes"; fi
-  echo "line=$p_line"
+  for p_f in "$2/runs/$p_run"/a*.log; do p_log=$p_f; done
+  echo "line=$(p_holder "$2" "$p_line")"
   for p_pid in $p_pids; do
     printf 'process=%s %s\n' "$p_pid" "$(tr '\0\n' '  ' <"/proc/$p_pid/cmdline" 2>/dev/null | cut -c 1-160)"
   done
-  p_run=${p_line#run=}
-  for p_f in "$2/runs/${p_run%% *}"/a*.log; do p_log=$p_f; done
   [ ! -f "$p_log" ] || { echo "log=$p_log"; tail -n 10 "$p_log" | sed 's/^/said=/'; }
 }
 
-# LOCKFILE RUN: ends them, unless the lock has gone to another run meanwhile.
+# LOCKFILE RUN: whether the lock has gone to another run meanwhile.
+p_gone() {
+  p_read "$1"
+  [ "$p_run" != "$2" ] || return 1
+  echo "the lock is held by another run by now"
+}
+
+# LOCKFILE STATE RUN: frees the lock of what a run left running, which lives on: a lock file that was
+# written stands in the place of theirs.
+p_leave() {
+  ! p_gone "$1" "$3" || return 1
+  case $(p_holder "$2" "$p_line") in
+    *' over=yes') ;;
+    *) echo "its work goes on: the lock is free once that has ended"; return 1 ;;
+  esac
+  rm -f "$1" && printf 'left by run %s\n' "$3" >"$1"
+}
+
+# LOCKFILE RUN: ends them.
 p_finish() {
-  p_line=
-  read -r p_line <"$1"
-  p_now=${p_line#run=}
-  [ "${p_now%% *}" = "$2" ] || { echo "the lock is held by another run by now"; return 1; }
+  ! p_gone "$1" "$2" || return 1
   p_pids=$(p_tree "$1")
   for p_signal in TERM KILL; do
     p_n=0

@@ -1,27 +1,29 @@
 //! Requests and answers on the streams of a shell, each under a mark that nothing on the host can
-//! know beforehand. [`super::shell`] gives out the keys to what this can do.
+//! know beforehand. [`super::login`] gives out the keys to what this can do.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::answer::{Entered, Extent, Facts, Lost, NotEntered, REPLY_BYTES, Reply};
+use super::login::Login;
+use super::nonces::nonce;
 use super::sentence::{Cause, Unreachable, printable, sudo};
-use super::shell::{Entered, Extent, LastAction, Lost, NotEntered, Opening, REPLY_BYTES, Reply};
+use super::stderr::{Stderr, listen};
+use crate::script;
 
 /// One shell on a host, as long as it answers.
 pub(super) struct Wire {
     stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     stdout: Box<dyn AsyncRead + Send + Unpin>,
     pending: Vec<u8>,
-    heard: Arc<Heard>,
+    stderr: Arc<Stderr>,
     listener: JoinHandle<()>,
     nonce: String,
     requests: u32,
@@ -48,31 +50,26 @@ impl fmt::Debug for Streams {
     }
 }
 
-/// The end of stderr.
-#[derive(Default)]
-struct Heard {
-    text: Mutex<Vec<u8>>,
-    news: Notify,
-}
-
 /// What is read at once. An answer is a few kilobytes, and a thousand hosts may be waited for.
 const CHUNK_BYTES: usize = 8 << 10;
-/// Most of stderr that is kept.
+/// Most that is kept of what comes before an answer.
 const COMPLAINT_BYTES: usize = 16 << 10;
 /// How long stderr may lag behind an answer before we go on without it.
 const STDERR_LAG: Duration = Duration::from_secs(2);
 pub(super) const PRELUDE: &str = include_str!("shell.sh");
+/// Who has the lock; for the keys that meet it.
+pub(super) const HOLDER: &str = include_str!("holder.sh");
 pub(super) const CHANGE: &str = include_str!("change.sh");
 
 impl Wire {
     pub(super) fn new(streams: Streams) -> Result<Wire, Unreachable> {
-        let heard = Arc::new(Heard::default());
-        let listener = tokio::spawn(listen(streams.stderr, heard.clone()));
+        let stderr = Arc::new(Stderr::default());
+        let listener = tokio::spawn(listen(streams.stderr, stderr.clone()));
         Ok(Wire {
             stdin: Some(streams.stdin),
             stdout: streams.stdout,
             pending: Vec::new(),
-            heard,
+            stderr,
             listener,
             nonce: nonce()?,
             requests: 0,
@@ -84,18 +81,18 @@ impl Wire {
     /// Reads on to READY. The password is written only after our own prompt, and once.
     pub(super) async fn ready(
         &mut self,
-        opening: &Opening,
+        login: &Login,
         password: Option<&str>,
     ) -> Result<(), Unreachable> {
-        let ready = format!("{}\n", opening.ready).into_bytes();
-        let heard = self.heard.clone();
+        let ready = format!("{}\n", login.ready).into_bytes();
+        let stderr = self.stderr.clone();
         let mut noise = Vec::new();
         let mut answered = false;
         let patterns: [&[u8]; 1] = [&ready];
         loop {
-            let news = heard.news.notified();
-            let said = heard.text();
-            match (said.matches(&opening.prompt).count(), answered, password) {
+            let news = stderr.news.notified();
+            let said = stderr.text();
+            match (said.matches(&login.prompt).count(), answered, password) {
                 (0, ..) | (1, true, _) => {}
                 (_, false, Some(password)) => {
                     let line = format!("{password}\n");
@@ -114,7 +111,7 @@ impl Wire {
                         Err(_) => {
                             // Let stderr come to its end: it says why.
                             let _ = timeout(STDERR_LAG, &mut self.listener).await;
-                            Err(sudo(&heard.text(), &printable(&noise)))
+                            Err(sudo(&stderr.text(), &printable(&noise)))
                         }
                     };
                 }
@@ -245,8 +242,8 @@ impl Wire {
     /// stderr is a stream of its own and may lag behind; it ends with the same mark.
     async fn reply(&mut self, mark: &str, stdout: Vec<u8>, extent: Extent, status: i32) -> Reply {
         let end = format!("\n{mark}\n");
-        let complaint = timeout(STDERR_LAG, self.heard.through(&end)).await;
-        let complaint = complaint.unwrap_or_else(|_| self.heard.take());
+        let complaint = timeout(STDERR_LAG, self.stderr.through(&end)).await;
+        let complaint = complaint.unwrap_or_else(|_| self.stderr.take());
         Reply { stdout, extent, status, complaint }
     }
 
@@ -320,7 +317,7 @@ impl Wire {
         }
         self.busy = Some(during.to_owned());
         // What background processes said between requests belongs to none.
-        self.heard.take();
+        self.stderr.take();
         Ok(())
     }
 
@@ -341,7 +338,7 @@ impl Wire {
     }
 
     fn gone(&self, during: &str) -> Lost {
-        Lost::Gone { during: during.to_owned(), said: self.heard.take().trim().to_owned() }
+        Lost::Gone { during: during.to_owned(), said: self.stderr.take().trim().to_owned() }
     }
 
     pub(super) async fn close(mut self) {
@@ -363,90 +360,12 @@ impl fmt::Debug for Wire {
     }
 }
 
-impl Heard {
-    /// All that was heard, fit to be shown.
-    fn text(&self) -> String {
-        printable(&self.lock())
-    }
-
-    fn take(&self) -> String {
-        printable(&std::mem::take(&mut *self.lock()))
-    }
-
-    /// Waits for `end`; takes it and what came before, and gives the latter.
-    async fn through(&self, end: &str) -> String {
-        loop {
-            let news = self.news.notified();
-            {
-                let mut text = self.lock();
-                if let Some((at, _)) = first_of(&text, &[end.as_bytes()]) {
-                    let before = printable(&text[..at]);
-                    text.drain(..at + end.len());
-                    return before;
-                }
-            }
-            news.await;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn listen(mut stderr: Box<dyn AsyncRead + Send + Unpin>, heard: Arc<Heard>) {
-    let mut chunk = vec![0; 8 << 10];
-    while let Ok(n @ 1..) = stderr.read(&mut chunk).await {
-        let mut text = heard.lock();
-        text.extend_from_slice(&chunk[..n]);
-        let excess = text.len().saturating_sub(COMPLAINT_BYTES);
-        text.drain(..excess);
-        drop(text);
-        // A permit is stored, so news between looking and waiting is not missed.
-        heard.news.notify_one();
-    }
-    heard.news.notify_one();
-}
-
-/// What a host tells of itself: `key=value` lines.
-struct Facts(BTreeMap<String, String>);
-
-impl Facts {
-    fn parse(stdout: &[u8]) -> Facts {
-        let text = printable(stdout);
-        let pair = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-        Facts(text.lines().filter_map(pair).collect())
-    }
-
-    fn refusal(&self) -> Result<(), NotEntered> {
-        match (self.0.get("locked"), self.0.get("error")) {
-            (Some(holder), _) => Err(NotEntered::Locked(holder.clone())),
-            (_, Some(error)) => Err(NotEntered::Refused(error.clone())),
-            (None, None) => Ok(()),
-        }
-    }
-
-    fn entered(mut self, reply: Reply) -> Entered {
-        let mut take = |key: &str| self.0.remove(key).unwrap_or_default();
-        let (run, name, log) = (take("last_run"), take("last_action"), take("last_log"));
-        let status = take("last_status").parse().ok();
-        let last = LastAction { run, name, log: PathBuf::from(log), status };
-        Entered {
-            boot_id: take("boot"),
-            init: take("init"),
-            uid: take("uid").parse().unwrap_or(u32::MAX),
-            last: Some(last).filter(|last| !last.run.is_empty()),
-            reply,
-        }
-    }
-}
-
 fn frame(function: &str, mark: &str, arguments: &str) -> String {
     format!("{{\n{function} {mark} {arguments}\n}}\n")
 }
 
 /// Where the first of `patterns` begins, and which it is.
-fn first_of(text: &[u8], patterns: &[&[u8]]) -> Option<(usize, usize)> {
+pub(super) fn first_of(text: &[u8], patterns: &[&[u8]]) -> Option<(usize, usize)> {
     let starts = |at: usize| patterns.iter().position(|p| text[at..].starts_with(p));
     (0..text.len()).find_map(|at| {
         let worth = patterns.iter().any(|p| p.first() == text.get(at));
@@ -454,12 +373,12 @@ fn first_of(text: &[u8], patterns: &[&[u8]]) -> Option<(usize, usize)> {
     })
 }
 
-/// One word for a POSIX shell, whatever it holds.
+/// One word for a POSIX shell. What cannot be in one is refused rather than left out.
 pub(super) fn quote(text: &str) -> Result<String, Lost> {
     if text.contains('\0') {
         return Err(Lost::Unusable { why: "a script cannot hold a NUL byte".to_owned() });
     }
-    Ok(format!("'{}'", text.replace('\'', "'\\''")))
+    Ok(script::quote(text))
 }
 
 pub(super) fn word(path: &Path) -> Result<String, Lost> {
@@ -473,14 +392,4 @@ pub(super) fn word(path: &Path) -> Result<String, Lost> {
 pub(super) fn one_word(text: &str) -> String {
     let plain = |c: char| if c.is_control() || c.is_whitespace() { '_' } else { c };
     text.chars().map(plain).collect()
-}
-
-/// 128 bits that nobody can guess, in hex.
-pub(super) fn nonce() -> Result<String, Unreachable> {
-    use std::io::Read as _;
-    let mut bytes = [0_u8; 16];
-    std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).map_err(
-        |error| Unreachable::new(Cause::Local, format!("/dev/urandom cannot be read: {error}")),
-    )?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

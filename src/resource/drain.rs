@@ -1,14 +1,16 @@
 //! An agent that a run of ours drained. A note on the agent's host says so from before the master is
 //! asked until the agent gets offers again: a run that is cut short in between leaves it, and the next
 //! one ends the drain. Without it the agent would never be offered again, restart or not, for the
-//! masters' registry remembers (facts: mesos §9). What an operator has drained bears no note and is left
+//! masters' registry remembers (docs/facts.md). What an operator has drained bears no note and is left
 //! alone.
 
 use serde_json::json;
 
-use super::file::text;
-use super::{Facts, Look};
-use crate::script::{Fix, Sections, Step, quote, quote_all};
+use super::paths::text;
+use super::{Facts, Gap, Kind, Look, ResourceId};
+use crate::inventory::AgentUnit;
+use crate::mesos::AS_OPERATOR;
+use crate::script::{Fix, Sections, Step, quote};
 
 /// Where the note is: the id of the agent that was drained.
 pub const NOTE: &str = "/var/lib/provision/drained";
@@ -22,8 +24,10 @@ pub const SLACK_SECS: u64 = 60;
 /// The drain of one host's agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drain {
-    /// `http://address:port` of every master; the one that leads is asked.
-    pub masters: Vec<String>,
+    /// The address that the agent announces: a host says which id is its own, and is believed for no other's.
+    pub address: String,
+    /// What the agent is called here.
+    pub agent: AgentUnit,
 }
 
 /// Who drains an agent.
@@ -36,14 +40,9 @@ pub enum By {
 }
 
 impl Drain {
-    /// What is wanted: none of ours.
-    pub fn want(&self) -> Facts {
-        Facts::from([("drain", "none".to_owned())])
-    }
-
     /// Asks the leading master to drain an agent. `max_grace_period` must be an object: the text form
     /// that Mesos' own page shows cannot be parsed (recorded: `masters/12-drain/01-drain-bad-string.http`).
-    pub fn begin(&self, agent: &str, by: By) -> Fix {
+    pub fn begin(&self, agent: &str, by: By) -> Vec<Step> {
         let body = json!({
             "type": "DRAIN_AGENT",
             "drain_agent": {
@@ -52,48 +51,106 @@ impl Drain {
                 "mark_gone": false,
             },
         });
-        let (note, take_back) = match by {
-            By::Us => (
-                format!(
-                    "mkdir -p {}\nprintf '%s\\n' \"$id\" > {NOTE}.new\nsync {NOTE}.new\nmv -fT {NOTE}.new {NOTE}\n",
-                    NOTE.rsplit_once('/').map_or("", |(directory, _)| directory)
-                ),
-                format!("rm -f {NOTE}; "),
-            ),
-            By::Operator => (String::new(), String::new()),
-        };
-        // Whoever did not answer may have heard: then the note stays.
-        Fix::new(format!(
-            "id={}\n{note}for url in {}; do\n{}\ncase $code in 200) exit 0 ;; 4*) {take_back}die \"$out\" ;; esac\ndone\n\
-             die no leading master answered",
+        let asked = Step::Lead(asked(agent, &body));
+        match by {
+            By::Us => vec![Step::Run(noted(agent)), asked],
+            By::Operator => vec![asked],
+        }
+    }
+
+    /// Asks the leading master to make no offers of an agent: what runs there goes on, and nothing comes.
+    /// The note is that of a drain, so it is ended as one.
+    pub fn hold(&self, agent: &str) -> Vec<Step> {
+        let agent_id = json!({"agent_id": {"value": "$id"}});
+        let body = json!({"type": "DEACTIVATE_AGENT", "deactivate_agent": agent_id});
+        vec![Step::Run(noted(agent)), Step::Lead(asked(agent, &body))]
+    }
+
+    /// Takes a note back whose call was refused. Whoever did not answer may have heard: then it stays.
+    pub fn refused(&self) -> Fix {
+        Fix::new(format!("rm -f {NOTE}"))
+    }
+
+    /// Says that an agent that was stopped never comes back: the master forgets it at once, and refuses
+    /// its id for ever, so the host forgets that id too.
+    pub fn gone(&self, agent: &str) -> Vec<Step> {
+        let agent_id = json!({"agent_id": {"value": "$id"}});
+        let body = json!({"type": "MARK_AGENT_GONE", "mark_agent_gone": agent_id});
+        let forgotten = format!(
+            "work=$(cat {}/work_dir 2>/dev/null) || work=/var/lib/mesos\n\
+             rm -f \"$work/meta/slaves/latest\" {NOTE}",
+            self.agent.directory(),
+        );
+        vec![Step::Run(Fix::new(forgotten)), Step::Lead(asked(agent, &body))]
+    }
+
+    /// Asks the leading master to make offers of an agent again, once it is no longer being drained: asked
+    /// for earlier, Mesos 1.9.0 would do it half (MESOS-10096), and later ones refuse.
+    pub(super) fn end(&self, agent: &str) -> Vec<Step> {
+        let fix = format!(
+            "id={}\n{}\n\
+             [ \"$code\" = 200 ] || again \"the leading master does not list it: HTTP $code\"\n\
+             case $out in\n\
+             *'\"pid\"'*{at}*) ;;\n\
+             *'\"pid\"'*) die \"$id is the agent of another host\" ;;\nesac\n\
+             case $out in *'\"state\":\"DRAINING\"'*) again 'it is still being drained' ;; esac\n{}\n\
+             case $code:$out in 200:* | *'not deactivated'* | *'Unknown agent'*) exit 0 ;; esac\n\
+             again \"the leading master does not reactivate it: $out\"",
             quote(agent),
-            self.urls(),
-            call("api/v1", Some(&body.to_string())),
-        ))
+            call("slaves?slave_id=$id", None),
+            call("api/v1", Some(REACTIVATE)),
+            at = quote(&format!("@{}:", self.address)),
+        );
+        vec![Step::Lead(Fix::new(fix)), Step::Run(self.refused())]
+    }
+}
+
+/// Notes on the agent's host that a call of ours about it follows.
+fn noted(agent: &str) -> Fix {
+    Fix::new(format!(
+        "mkdir -p {}\nprintf '%s\\n' {} > {NOTE}.new\nsync {NOTE}.new\nmv -fT {NOTE}.new {NOTE}",
+        NOTE.rsplit_once('/').map_or("", |(directory, _)| directory),
+        quote(agent),
+    ))
+}
+
+/// One call about an agent.
+fn asked(agent: &str, body: &serde_json::Value) -> Fix {
+    Fix::new(format!(
+        "id={}\n{}\ncase $code in 200) exit 0 ;; 4*) die \"${{out:-HTTP $code}}\" ;; esac\n\
+         again \"no leading master answered\"",
+        quote(agent),
+        call("api/v1", Some(&body.to_string())),
+    ))
+}
+
+impl Kind for Drain {
+    fn id(&self) -> ResourceId {
+        ResourceId { kind: "drain", name: self.agent.name().to_owned() }
     }
 
-    /// Ends it: the agent gets offers again. While it is draining that must not be asked for: Mesos 1.9.0
-    /// would do it half (MESOS-10096), later ones refuse.
-    pub fn fix(&self) -> Vec<Step> {
-        vec![Step::Run(Fix::new(format!(
-            "id=$(cat {NOTE} 2>/dev/null) || :\n[ -n \"$id\" ] || {{ rm -f {NOTE}; exit 0; }}\n\
-             n=0\nwhile n=$((n + 1)); do\nled=\nfor url in {urls}; do\n{list}\n\
-             [ \"$code\" != 200 ] || {{ led=$url; break; }}\ndone\n\
-             if [ -z \"$led\" ]; then why='no leading master answered'\nelse\ncase $out in\n\
-             *'\"state\":\"DRAINING\"'*) why='it is still being drained' ;;\n\
-             *) url=$led\n{reactivate}\n\
-             case $code:$out in 200:* | *'not deactivated'* | *'Unknown agent'*) rm -f {NOTE}; exit 0 ;; esac\n\
-             why=\"the leading master does not reactivate it: $out\" ;;\nesac\nfi\n\
-             [ $n -lt {limit} ] || die \"$why\"\nsleep 1\ndone",
-            urls = self.urls(),
-            list = call("slaves?slave_id=$id", None),
-            reactivate = call("api/v1", Some(REACTIVATE)),
-            limit = GRACE_SECS + SLACK_SECS,
-        )))]
+    fn want(&self) -> Facts {
+        Facts::from([("drain", "none".to_owned())])
     }
 
-    fn urls(&self) -> String {
-        quote_all(self.masters.iter().map(String::as_str))
+    fn read(&self, sections: &Sections) -> Look {
+        let note = text(NOTE, sections).map(str::trim);
+        let seen = note.map_or_else(|| "none".to_owned(), |id| format!("of {id}"));
+        Look::Facts(Facts::from([("drain", seen)]))
+    }
+
+    /// Ends it: the agent gets offers again.
+    fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
+        let seen = gaps.iter().find_map(|gap| gap.seen.as_deref()?.strip_prefix("of "));
+        match seen.map(str::trim).filter(|id| !id.is_empty()) {
+            Some(id) => self.end(id),
+            // It was being written: nobody was asked yet.
+            None => vec![Step::Run(self.refused())],
+        }
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![NOTE]
     }
 }
 
@@ -101,22 +158,16 @@ impl Drain {
 const REACTIVATE: &str =
     r#"{"type":"REACTIVATE_AGENT","reactivate_agent":{"agent_id":{"value":"$id"}}}"#;
 
-/// Asks `$url` and leaves its answer in `$out` and `$code`; nobody answering is code 000.
-fn call(path: &str, body: Option<&str>) -> String {
+/// Asks `$url` as the operator and leaves its answer in `$out` and `$code`; nobody answering is code 000.
+pub(super) fn call(path: &str, body: Option<&str>) -> String {
     let data = body.map_or_else(String::new, |body| {
         format!("-H 'Content-Type: application/json' -d \"{}\" ", body.replace('"', "\\\""))
     });
     format!(
-        "out=$(curl -sS -g -m 20 --connect-timeout 3 --noproxy '*' -w '\\n%{{http_code}}' {data}\"$url/{path}\" 2>/dev/null) || :\n\
+        "{AS_OPERATOR}\n\
+         out=$(curl -K \"$k\" -sS -g -m 20 --connect-timeout 3 --noproxy '*' -w '\\n%{{http_code}}' {data}\"$url/{path}\" 2>/dev/null) || :\n\
          code=${{out##*[!0-9]}}; out=${{out%?\"$code\"}}"
     )
-}
-
-/// Facts: whether a note is there.
-pub fn read(sections: &Sections) -> Look {
-    let note = text(NOTE, sections).map(str::trim);
-    let seen = note.map_or_else(|| "none".to_owned(), |id| format!("of {id}"));
-    Look::Facts(Facts::from([("drain", seen)]))
 }
 
 #[cfg(test)]
@@ -126,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_note_of_a_drain_is_a_gap_and_no_note_is_none() {
-        let drain = Drain { masters: vec!["http://10.0.0.1:5050".to_owned()] };
+        let drain = Drain { address: "10.0.1.1".to_owned(), agent: AgentUnit::Slave };
         let gaps = |texts: &str| {
             let sections = Sections::from([("texts".to_owned(), texts.to_owned())]);
-            let Look::Facts(facts) = read(&sections) else { panic!() };
+            let Look::Facts(facts) = drain.read(&sections) else { panic!() };
             diff(&drain.want(), &facts).len()
         };
         assert_eq!(gaps(""), 0);

@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
+use crate::ground::SecretRef;
 use crate::inventory::{Fetch, Proxy, Source};
-use crate::script::{Fix, Push, Step, quote};
+use crate::script::{Fix, Push, Step, quote, slot};
 
 /// Where fetched files are kept on a host.
 pub const CACHE: &str = "/var/lib/provision/cache";
@@ -31,7 +32,7 @@ pub fn steps(fetch: &Fetch, proxy: &Proxy) -> Vec<Step> {
                 }),
             ]
         }
-        Source::Url(url) => vec![Step::Run(Fix::new(download(fetch, url, proxy)))],
+        Source::Url(url) => vec![Step::Run(download(fetch, url, proxy))],
     }
 }
 
@@ -42,17 +43,11 @@ fn safe(name: &str) -> String {
     name.trim_start_matches('.').to_owned()
 }
 
-fn download(fetch: &Fetch, url: &str, proxy: &Proxy) -> String {
+fn download(fetch: &Fetch, url: &str, proxy: &Proxy) -> Fix {
     let whole = path(fetch);
     let mut script = String::new();
     let _ = writeln!(script, "install -d -m 700 {CACHE}");
-    for (name, value) in
-        [("http_proxy", &proxy.http), ("https_proxy", &proxy.https), ("no_proxy", &proxy.no_proxy)]
-    {
-        if let Some(value) = value {
-            let _ = writeln!(script, "export {name}={}", quote(value));
-        }
-    }
+    let secrets = if proxy.is_direct(host(url)) { Vec::new() } else { export(&mut script, proxy) };
     let (file, url) = (quote(&whole), quote(url));
     let (tool, digest) = (fetch.digest.tool(), fetch.digest.hex());
     let _ = write!(
@@ -70,5 +65,27 @@ fn download(fetch: &Fetch, url: &str, proxy: &Proxy) -> String {
   sync "$t"; mv -fT "$t" {file}; trap - EXIT
 fi"#
     );
-    script
+    Fix::with_secrets(script, secrets)
+}
+
+/// Exports the proxies' variables; what is returned fills the slots that are in there.
+pub(super) fn export(script: &mut String, proxy: &Proxy) -> Vec<SecretRef> {
+    let (variables, secrets) = proxy.variables();
+    for (name, value) in variables {
+        let secret = (0..secrets.len()).any(|index| value == slot(index));
+        // A secret is quoted where it is filled in.
+        let value = if secret { value } else { quote(&value) };
+        let _ = writeln!(script, "export {name}={value}");
+    }
+    secrets
+}
+
+/// The host of a URL.
+pub fn host(url: &str) -> &str {
+    let place = url.split("://").nth(1).unwrap_or(url).split(['/', '?', '#']).next().unwrap_or("");
+    let place = place.rsplit('@').next().unwrap_or(place);
+    match place.find(']') {
+        Some(end) => &place[..=end],
+        None => place.split(':').next().unwrap_or(place),
+    }
 }

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::unpacked::UNPACK;
-use super::{Facts, Look, digest_of, fetched};
+use super::{Facts, Gap, Kind, Look, ResourceId, fetched, last_line};
+use crate::ground::SecretRef;
+use crate::ground::digest::digest_of;
 use crate::inventory::{Fetch, Proxy};
 use crate::script::{Fix, Probe, Sections, Step, quote};
 
@@ -78,27 +80,6 @@ impl Image {
         }
     }
 
-    /// What is wanted.
-    pub fn want(&self) -> Facts {
-        match &self.origin {
-            Origin::Build(build) => Facts::from([("inputs", build.digest())]),
-            Origin::Load { archive, .. } => Facts::from([("archive", archive.digest.hex().into())]),
-            Origin::Pull => Facts::from([("image", "present".to_owned())]),
-        }
-    }
-
-    /// Builds, loads or pulls.
-    pub fn fix(&self) -> Vec<Step> {
-        match &self.origin {
-            Origin::Build(build) => self.build(build),
-            Origin::Load { archive, stamp } => self.load(archive, stamp),
-            Origin::Pull => vec![Step::Run(Fix::new(format!(
-                "docker pull -q {name}\ndocker image inspect -f '{{{{.Id}}}}' {name}",
-                name = quote(&self.name)
-            )))],
-        }
-    }
-
     fn load(&self, archive: &Fetch, stamp: &str) -> Vec<Step> {
         let mut steps = fetched::steps(archive, &self.proxy);
         let stamp_path = quote(stamp);
@@ -154,17 +135,9 @@ impl Image {
             );
         }
         // By their names only: an argument can be read by anybody, and a proxy's URL may hold a password.
-        let mut arguments = String::new();
-        for (name, value) in [
-            ("http_proxy", &self.proxy.http),
-            ("https_proxy", &self.proxy.https),
-            ("no_proxy", &self.proxy.no_proxy),
-        ] {
-            if let Some(value) = value {
-                let _ = writeln!(script, "export {name}={}", quote(value));
-                let _ = write!(arguments, " --build-arg {name}");
-            }
-        }
+        let secrets = fetched::export(&mut script, &self.proxy);
+        let names = self.proxy.variables().0.into_iter().map(|(name, _)| name);
+        let arguments: String = names.map(|name| format!(" --build-arg {name}")).collect();
         // The classic builder is enough and is there in every engine since 1.8; buildx is a separate
         // package on some distributions.
         let _ = write!(
@@ -174,68 +147,102 @@ impl Image {
             digest = build.digest(),
             name = quote(&self.name),
         );
-        steps.push(Step::Run(Fix::new(script)));
+        steps.push(Step::Run(Fix::with_secrets(script, secrets)));
         steps
     }
 }
 
-/// One `docker image inspect` for every image of a host, and only where the engine runs: asking would
-/// start it through its socket, and a probe changes nothing. Loaded archives are looked for by the
-/// names in their stamps, which the shell reads without a fork.
-pub fn probe(all: &[&Image]) -> Probe {
-    if all.is_empty() {
-        return Probe::default();
+impl Kind for Image {
+    fn id(&self) -> ResourceId {
+        ResourceId { kind: "image", name: self.name.clone() }
     }
-    let mut script = String::from("set --\n");
-    for image in all {
-        match &image.origin {
-            Origin::Load { stamp, .. } => {
-                let stamp = quote(stamp);
-                let _ = writeln!(
-                    script,
-                    "if [ -f {stamp} ]; then {{ read -r l && printf 'stamp %s %s\\n' {stamp} \"$l\"; \
-                     while read -r l; do [ -z \"$l\" ] || {{ set -- \"$@\" \"$l\"; printf 'holds %s %s\\n' {stamp} \"$l\"; }}; done; }} < {stamp}; fi"
-                );
-            }
-            _ => {
-                let _ = writeln!(script, "set -- \"$@\" {}", quote(&image.name));
-            }
+
+    fn want(&self) -> Facts {
+        match &self.origin {
+            Origin::Build(build) => Facts::from([("inputs", build.digest())]),
+            Origin::Load { archive, .. } => Facts::from([("archive", archive.digest.hex().into())]),
+            Origin::Pull => Facts::from([("image", "present".to_owned())]),
         }
     }
-    let _ = write!(
-        script,
-        "p=; [ ! -f /run/docker.pid ] || read -r p < /run/docker.pid || :\n\
+
+    /// One `docker image inspect` for every image of a host, and only where the engine runs: asking would
+    /// start it through its socket, and a probe changes nothing. Loaded archives are looked for by the
+    /// names in their stamps, which the shell reads without a fork.
+    fn probe(all: &[&Self]) -> Probe {
+        if all.is_empty() {
+            return Probe::default();
+        }
+        let mut script = String::from("set --\n");
+        for image in all {
+            match &image.origin {
+                Origin::Load { stamp, .. } => {
+                    let stamp = quote(stamp);
+                    let _ = writeln!(
+                        script,
+                        "if [ -f {stamp} ]; then {{ read -r l && printf 'stamp %s %s\\n' {stamp} \"$l\"; \
+                     while read -r l; do [ -z \"$l\" ] || {{ set -- \"$@\" \"$l\"; printf 'holds %s %s\\n' {stamp} \"$l\"; }}; done; }} < {stamp}; fi"
+                    );
+                }
+                _ => {
+                    let _ = writeln!(script, "set -- \"$@\" {}", quote(&image.name));
+                }
+            }
+        }
+        let _ = write!(
+            script,
+            "p=; [ ! -f /run/docker.pid ] || read -r p < /run/docker.pid || :\n\
          if ! command -v docker >/dev/null 2>&1; then echo 'engine absent'\n\
          elif [ -z \"$p\" ] || [ ! -d \"/proc/$p\" ]; then echo 'engine stopped'\n\
          elif [ $# -gt 0 ]; then echo 'engine running'\n\
          docker image inspect -f '{{{{range .RepoTags}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{range .RepoDigests}}}}tag {{{{.}}}}\n{{{{end}}}}id {{{{.Id}}}} {{{{with .Config.Labels}}}}{{{{index . \"{LABEL}\"}}}}{{{{end}}}}' \"$@\" 2>/dev/null\n\
          else echo 'engine running'; fi"
-    );
-    Probe::new("images", script)
-}
+        );
+        Probe::new("images", script)
+    }
 
-/// Facts of one image.
-pub fn read(image: &Image, sections: &Sections) -> Look {
-    let Some(text) = sections.get("images") else {
-        return Look::Failed("the question about images got no answer".to_owned());
-    };
-    if text.lines().any(|line| line == "engine stopped") {
-        return Look::Later("the Docker engine runs");
+    fn read(&self, sections: &Sections) -> Look {
+        let Some(text) = sections.get("images") else {
+            return Look::Failed("the question about images got no answer".to_owned());
+        };
+        if text.lines().any(|line| line == "engine stopped") {
+            return Look::Later("the Docker engine runs");
+        }
+        if text.lines().any(|line| line == "engine absent") {
+            return Look::Facts(Facts::new());
+        }
+        if !text.lines().any(|line| line == "engine running") {
+            return Look::Failed("the question about images got no whole answer".to_owned());
+        }
+        let facts = match &self.origin {
+            Origin::Load { stamp, .. } => loaded(stamp, text),
+            Origin::Build(_) => find(&self.name, text).map(|(id, label)| {
+                Facts::from([("inputs", label.to_owned()), ("id", id.to_owned())])
+            }),
+            Origin::Pull => find(&self.name, text)
+                .map(|(id, _)| Facts::from([("image", "present".into()), ("id", id.to_owned())])),
+        };
+        Look::Facts(facts.unwrap_or_default())
     }
-    if text.lines().any(|line| line == "engine absent") {
-        return Look::Facts(Facts::new());
+
+    /// Builds, loads or pulls.
+    fn fix(&self, _: &[Gap]) -> Vec<Step> {
+        match &self.origin {
+            Origin::Build(build) => self.build(build),
+            Origin::Load { archive, stamp } => self.load(archive, stamp),
+            Origin::Pull => vec![Step::Run(Fix::new(format!(
+                "docker pull -q {name}\ndocker image inspect -f '{{{{.Id}}}}' {name}",
+                name = quote(&self.name)
+            )))],
+        }
     }
-    if !text.lines().any(|line| line == "engine running") {
-        return Look::Failed("the question about images got no whole answer".to_owned());
+
+    fn result(&self, output: &str) -> String {
+        last_line(output)
     }
-    let facts = match &image.origin {
-        Origin::Load { stamp, .. } => loaded(stamp, text),
-        Origin::Build(_) => find(&image.name, text)
-            .map(|(id, label)| Facts::from([("inputs", label.to_owned()), ("id", id.to_owned())])),
-        Origin::Pull => find(&image.name, text)
-            .map(|(id, _)| Facts::from([("image", "present".into()), ("id", id.to_owned())])),
-    };
-    Look::Facts(facts.unwrap_or_default())
+
+    fn secrets(&self) -> Vec<SecretRef> {
+        self.proxy.variables().1
+    }
 }
 
 /// Id and label of the image with a tag.
@@ -269,6 +276,7 @@ fn loaded(stamp: &str, text: &str) -> Option<Facts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::ProxyUrl;
 
     fn built(name: &str) -> Image {
         let build = Build {
@@ -281,7 +289,7 @@ mod tests {
     }
 
     fn look(name: &str, text: &str) -> Look {
-        read(&built(name), &Sections::from([("images".to_owned(), text.to_owned())]))
+        built(name).read(&Sections::from([("images".to_owned(), text.to_owned())]))
     }
 
     #[test]
@@ -294,8 +302,8 @@ mod tests {
     #[test]
     fn a_proxys_password_is_no_argument() {
         let mut image = built("spark-mesos");
-        image.proxy.http = Some("http://us:hunter2@10.0.0.1:3128".to_owned());
-        let steps = image.fix();
+        image.proxy.http = Some(ProxyUrl::Open("http://us:hunter2@10.0.0.1:3128".to_owned()));
+        let steps = image.fix(&[]);
         let script = match &steps[..] {
             [Step::Run(fix)] => fix.text(),
             other => panic!("{other:?}"),

@@ -1,7 +1,7 @@
 //! A symbolic link.
 
-use super::file::stat;
-use super::{Facts, Look};
+use super::paths::stat;
+use super::{Facts, Gap, Kind, Look, ResourceId};
 use crate::script::{Fix, Sections, Step, quote};
 
 /// A symbolic link, replaced atomically.
@@ -13,14 +13,26 @@ pub struct Link {
     pub target: String,
 }
 
-impl Link {
-    /// What is wanted.
-    pub fn want(&self) -> Facts {
+impl Kind for Link {
+    fn id(&self) -> ResourceId {
+        ResourceId { kind: "link", name: self.path.clone() }
+    }
+
+    fn want(&self) -> Facts {
         Facts::from([("type", "symbolic link".to_owned()), ("target", self.target.clone())])
     }
 
+    fn read(&self, sections: &Sections) -> Look {
+        let Some(stat) = stat(&self.path, sections) else { return Look::Facts(Facts::new()) };
+        let mut facts = Facts::from([("type", stat.kind.to_owned())]);
+        if let Some(target) = stat.target {
+            facts.insert("target", target.trim_matches('\'').to_owned());
+        }
+        Look::Facts(facts)
+    }
+
     /// Makes a new link beside it and renames it into place.
-    pub fn fix(&self) -> Vec<Step> {
+    fn fix(&self, _: &[Gap]) -> Vec<Step> {
         let (path, target) = (quote(&self.path), quote(&self.target));
         vec![Step::Run(Fix::new(format!(
             "if [ -e {path} ] && [ ! -L {path} ]; then die {path} exists and is no symbolic link\\; move it away; fi\n\
@@ -30,14 +42,13 @@ impl Link {
              mv -fT \"$d/link\" {path}"
         )))]
     }
-}
 
-/// Facts of one link.
-pub fn read(link: &Link, sections: &Sections) -> Look {
-    let Some(stat) = stat(&link.path, sections) else { return Look::Facts(Facts::new()) };
-    let mut facts = Facts::from([("type", stat.kind.to_owned())]);
-    if let Some(target) = stat.target {
-        facts.insert("target", target.trim_matches('\'').to_owned());
+    fn undo(&self) -> Option<String> {
+        let path = quote(&self.path);
+        Some(format!("if [ -L {path} ]; then rm -f {path}; fi"))
     }
-    Look::Facts(facts)
+
+    fn paths(&self) -> Vec<&str> {
+        vec![&self.path]
+    }
 }

@@ -1,56 +1,207 @@
 //! Resources: one thing that should be true on one host.
 //!
 //! A kind says how to look (for all its resources of a host at once), what it wants to see, and how to
-//! make it so. Comparing is [`diff`], the same for every kind. The match on kinds exists once, here.
+//! make it so: [`Kind`]. Comparing is [`diff`], the same for every kind. The match on kinds exists once, here.
 //!
-//! To add a kind: one file with `probe`, `read`, `want`, `fix`; one variant in [`Resource`].
+//! To add a kind: one file that implements [`Kind`], its `mod` line and its variant here.
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Deref;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-use crate::script::{Probe, Sections, Step};
+use crate::ground::SecretRef;
+use crate::script::{Fix, Probe, Sections, Step};
 
 pub mod directory;
 pub mod drain;
 pub mod fetched;
 pub mod file;
 pub mod image;
+pub mod lead;
+pub mod leftovers;
 pub mod link;
+pub mod offers;
 pub mod package;
+mod paths;
 pub mod proof;
+pub mod reboot;
+pub mod registry;
+pub mod removed;
 pub mod service;
 pub mod unpacked;
 pub mod user;
 pub mod weights;
+pub mod znodes;
 
-/// One thing that should be true on one host.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Resource {
+/// What a kind of resource knows: how to look, what to want, how to make it so, and what follows from it
+/// for whoever plans and applies. What has a default here concerns few kinds.
+pub trait Kind: Any + fmt::Debug {
+    /// What names it on its host.
+    fn id(&self) -> ResourceId;
+
+    /// What is wanted of it.
+    fn want(&self) -> Facts;
+
+    /// What is asked for all resources of this kind on a host, at once, beside [`paths`](Kind::paths) and
+    /// [`texts`](Kind::texts).
+    fn probe(_: &[&Self]) -> Probe
+    where
+        Self: Sized,
+    {
+        Probe::default()
+    }
+
+    /// What the answer to [`probe`] says of it, where it may be looked at; [`read`] asks first.
+    fn read(&self, sections: &Sections) -> Look;
+
+    /// How to close these gaps.
+    fn fix(&self, gaps: &[Gap]) -> Vec<Step>;
+
+    /// Every path that its `stat` is wanted of (one `stat` serves all kinds of a host).
+    fn paths(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// Every small file that its text is wanted of (one loop of the shell serves all kinds of a host).
+    fn texts(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// Lines that take it away again; `None` for what stays when a cluster is taken down, because others may
+    /// use it.
+    fn undo(&self) -> Option<String> {
+        None
+    }
+
+    /// The path that changes under whoever reads it, when a gap is closed.
+    fn touches(&self) -> Option<&str> {
+        None
+    }
+
+    /// Decides what only the planner knows, who has seen which paths the gaps before it
+    /// [touch](Kind::touches).
+    fn settle(&self, _facts: &mut Facts, _touched: &BTreeSet<&str>) {}
+
+    /// The unit that it keeps running, without `.service`.
+    fn runs(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether closing these gaps disturbs a running process.
+    fn disturbs(&self, _gaps: &[Gap]) -> bool {
+        false
+    }
+
+    /// Whether closing these gaps ends a process that runs now.
+    fn interrupts(&self, _gaps: &[Gap]) -> bool {
+        false
+    }
+
+    /// What is sent once its process was found healthy.
+    fn stamp(&self) -> Option<Fix> {
+        None
+    }
+
+    /// What of its fix's output is a result; what others print is noise.
+    fn result(&self, _output: &str) -> String {
+        String::new()
+    }
+
+    /// The secrets that it needs.
+    fn secrets(&self) -> Vec<SecretRef> {
+        Vec::new()
+    }
+}
+
+/// The last line of an output, for a [result](Kind::result).
+fn last_line(output: &str) -> String {
+    let last = output.lines().next_back().filter(|line| !line.is_empty());
+    last.map_or_else(String::new, |line| format!("{line}\n"))
+}
+
+/// Declares the kinds: the enum, and the one match on it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $Kind:ident($module:ident),)*) => {
+        /// One thing that should be true on one host.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Resource {
+            $($(#[$doc])* $Kind($module::$Kind),)*
+        }
+
+        impl Deref for Resource {
+            type Target = dyn Kind;
+
+            fn deref(&self) -> &(dyn Kind + 'static) {
+                match self {
+                    $(Resource::$Kind(it) => it,)*
+                }
+            }
+        }
+
+        $(impl From<$module::$Kind> for Resource {
+            fn from(it: $module::$Kind) -> Resource {
+                Resource::$Kind(it)
+            }
+        })*
+
+        /// The probe for all resources of one host, batched by kind.
+        pub fn probe(resources: &[&Resource]) -> Probe {
+            let mut probe = paths::probe(resources);
+            $(probe.extend($module::$Kind::probe(&of(resources)));)*
+            probe
+        }
+    };
+}
+
+// In the order in which a host is asked.
+kinds! {
     /// Debian packages.
-    Packages(package::Packages),
+    Packages(package),
     /// A regular file.
-    File(file::File),
+    File(file),
     /// A directory, perhaps owned whole.
-    Directory(directory::Directory),
+    Directory(directory),
     /// A symbolic link.
-    Link(link::Link),
+    Link(link),
     /// A login account.
-    User(user::User),
+    User(user),
     /// An archive unpacked into a directory of its own.
-    Unpacked(unpacked::Unpacked),
-    /// A Docker image.
-    Image(image::Image),
+    Unpacked(unpacked),
     /// A systemd unit.
-    Service(service::Service),
+    Service(service),
+    /// The lead of an ensemble.
+    Lead(lead),
+    /// A Docker image.
+    Image(image),
     /// A drain of ours that was left.
-    Drain(drain::Drain),
+    Drain(drain),
+    /// Who may write below the masters' path.
+    Znodes(znodes),
+    /// Whether an agent gets offers, as an operator wants it.
+    Offers(offers),
+    /// A host that is to boot.
+    Reboot(reboot),
+    /// Secrets that nobody uses any more.
+    Leftovers(leftovers),
+    /// Something that is to be there no more.
+    Removed(removed),
     /// Weights of Mesos roles in the leader's registry.
-    Weights(weights::Weights),
+    Weights(weights),
+    /// The masters' registry over a log that begins anew.
+    Registry(registry),
     /// Something proven once and stamped.
-    Proof(proof::Proof),
+    Proof(proof),
+}
+
+impl Resource {
+    /// It, if it is of this kind.
+    pub fn get<T: Kind>(&self) -> Option<&T> {
+        let it: &dyn Any = &**self;
+        it.downcast_ref()
+    }
 }
 
 /// What names a resource on its host: kind and name.
@@ -95,150 +246,17 @@ pub fn diff(want: &Facts, seen: &Facts) -> Vec<Gap> {
         .collect()
 }
 
-/// The probe for all resources of one host, batched by kind.
-pub fn probe(resources: &[&Resource]) -> Probe {
-    let mut probe = Probe::default();
-    probe.extend(package::probe(&of(resources, Resource::as_packages)));
-    probe.extend(file::probe(resources));
-    probe.extend(directory::probe(&of(resources, Resource::as_directory)));
-    probe.extend(user::probe(&of(resources, Resource::as_user)));
-    probe.extend(service::probe(&of(resources, Resource::as_service)));
-    probe.extend(image::probe(&of(resources, Resource::as_image)));
-    probe.extend(weights::probe(&of(resources, Resource::as_weights)));
-    probe
-}
-
 /// What the answer to [`probe`] says of one resource.
 pub fn read(resource: &Resource, sections: &Sections) -> Look {
-    if resource.paths().iter().any(|path| file::is_hidden(path, sections)) {
-        return Look::Failed(file::NOT_ALLOWED.to_owned());
+    if resource.paths().iter().any(|path| paths::is_hidden(path, sections)) {
+        return Look::Failed(paths::NOT_ALLOWED.to_owned());
     }
-    match resource {
-        Resource::Packages(it) => package::read(it, sections),
-        Resource::File(it) => file::read(it, sections),
-        Resource::Directory(it) => directory::read(it, sections),
-        Resource::Link(it) => link::read(it, sections),
-        Resource::User(it) => user::read(it, sections),
-        Resource::Unpacked(it) => unpacked::read(it, sections),
-        Resource::Image(it) => image::read(it, sections),
-        Resource::Service(it) => service::read(it, sections),
-        Resource::Drain(_) => drain::read(sections),
-        Resource::Weights(it) => weights::read(it, sections),
-        Resource::Proof(it) => proof::read(it, sections),
-    }
+    resource.read(sections)
 }
 
-impl Resource {
-    /// What names it on its host.
-    pub fn id(&self) -> ResourceId {
-        let (kind, name) = match self {
-            Resource::Packages(it) => ("packages", it.name.clone()),
-            Resource::File(it) => ("file", it.path.clone()),
-            Resource::Directory(it) => ("directory", it.path.clone()),
-            Resource::Link(it) => ("link", it.path.clone()),
-            Resource::User(it) => ("user", it.name.clone()),
-            Resource::Unpacked(it) => ("unpacked", it.directory.clone()),
-            Resource::Image(it) => ("image", it.name.clone()),
-            Resource::Service(it) => ("service", it.unit.clone()),
-            Resource::Drain(_) => ("drain", "mesos-slave".to_owned()),
-            Resource::Weights(_) => ("weights", "roles".to_owned()),
-            Resource::Proof(it) => ("proof", it.name.clone()),
-        };
-        ResourceId { kind, name }
-    }
-
-    /// What is wanted of it.
-    pub fn want(&self) -> Facts {
-        match self {
-            Resource::Packages(it) => it.want(),
-            Resource::File(it) => it.want(),
-            Resource::Directory(it) => it.want(),
-            Resource::Link(it) => it.want(),
-            Resource::User(it) => it.want(),
-            Resource::Unpacked(it) => it.want(),
-            Resource::Image(it) => it.want(),
-            Resource::Service(it) => it.want(),
-            Resource::Drain(it) => it.want(),
-            Resource::Weights(it) => it.want(),
-            Resource::Proof(it) => it.want(),
-        }
-    }
-
-    /// How to close these gaps.
-    pub fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
-        match self {
-            Resource::Packages(it) => it.fix(),
-            Resource::File(it) => it.fix(),
-            Resource::Directory(it) => it.fix(gaps),
-            Resource::Link(it) => it.fix(),
-            Resource::User(it) => it.fix(),
-            Resource::Unpacked(it) => it.fix(),
-            Resource::Image(it) => it.fix(),
-            Resource::Service(it) => it.fix(gaps),
-            Resource::Drain(it) => it.fix(),
-            Resource::Weights(it) => it.fix(),
-            Resource::Proof(it) => it.fix(),
-        }
-    }
-
-    /// Packages, if it is.
-    pub fn as_packages(&self) -> Option<&package::Packages> {
-        if let Resource::Packages(it) = self { Some(it) } else { None }
-    }
-
-    /// A directory, if it is one.
-    pub fn as_directory(&self) -> Option<&directory::Directory> {
-        if let Resource::Directory(it) = self { Some(it) } else { None }
-    }
-
-    /// A user, if it is one.
-    pub fn as_user(&self) -> Option<&user::User> {
-        if let Resource::User(it) = self { Some(it) } else { None }
-    }
-
-    /// A service, if it is one.
-    pub fn as_service(&self) -> Option<&service::Service> {
-        if let Resource::Service(it) = self { Some(it) } else { None }
-    }
-
-    /// An image, if it is one.
-    pub fn as_image(&self) -> Option<&image::Image> {
-        if let Resource::Image(it) = self { Some(it) } else { None }
-    }
-
-    /// Weights, if it is.
-    pub fn as_weights(&self) -> Option<&weights::Weights> {
-        if let Resource::Weights(it) = self { Some(it) } else { None }
-    }
-
-    /// Every path that its `stat` is wanted of (one `stat` serves all kinds of a host).
-    fn paths(&self) -> Vec<&str> {
-        match self {
-            Resource::File(it) => vec![&it.path],
-            Resource::Directory(it) => vec![&it.path],
-            Resource::Link(it) => vec![&it.path],
-            Resource::Unpacked(it) => vec![&it.marker],
-            Resource::Service(it) => {
-                it.inputs.iter().chain(&it.needs).map(String::as_str).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Every small file that its text is wanted of (one `head` serves all kinds of a host).
-    fn texts(&self) -> Vec<&str> {
-        match self {
-            Resource::Unpacked(it) => vec![&it.marker],
-            Resource::Service(it) => vec![&it.stamp],
-            Resource::Proof(it) => vec![&it.stamp],
-            Resource::Drain(_) => vec![drain::NOTE],
-            _ => Vec::new(),
-        }
-    }
-}
-
-fn of<'a, T>(resources: &[&'a Resource], pick: fn(&'a Resource) -> Option<&'a T>) -> Vec<&'a T> {
-    resources.iter().filter_map(|r| pick(r)).collect()
+/// Those of one kind.
+fn of<'a, T: Kind>(resources: &[&'a Resource]) -> Vec<&'a T> {
+    resources.iter().filter_map(|resource| resource.get()).collect()
 }
 
 impl fmt::Display for ResourceId {
@@ -253,22 +271,6 @@ impl Serialize for ResourceId {
     }
 }
 
-/// SHA-256 of some bytes in lower-case hex.
-pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    let digits = Sha256::digest(bytes.as_ref()).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
-}
-
-/// SHA-256 over parts, each preceded by its length so that no two lists of parts collide.
-pub fn digest_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut all = String::new();
-    for part in parts {
-        use std::fmt::Write as _;
-        let _ = write!(all, "{}:{part};", part.len());
-    }
-    sha256(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,10 +283,5 @@ mod tests {
         assert_eq!(diff(&want, &seen), []);
         seen.insert("mode", "600".to_owned());
         assert_eq!(diff(&want, &seen).len(), 1);
-    }
-
-    #[test]
-    fn parts_do_not_run_together() {
-        assert_ne!(digest_of(["ab", "c"]), digest_of(["a", "bc"]));
     }
 }

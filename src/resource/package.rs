@@ -1,6 +1,8 @@
 //! Debian packages.
 
-use super::{Facts, Look};
+use super::{Facts, Gap, Kind, Look, ResourceId};
+use crate::ground::SecretRef;
+use crate::mesos::versions::is_upstream;
 use crate::script::{Fix, Probe, Sections, Step, quote, quote_all};
 
 /// A set of Debian packages that are wanted for one reason.
@@ -14,8 +16,14 @@ pub struct Packages {
     pub install: Vec<String>,
     /// What must be there before: a fetched .deb, a repository's key.
     pub before: Vec<Step>,
-    /// Units that must not be started by the installation: masked until it is over.
+    /// Units that must not be started by the installation, nor by a boot after it: masked until it is over, and
+    /// disabled unless they were enabled before.
     pub quiet: Vec<String>,
+    /// Of one of them what dpkg keeps of its files must have this digest, as
+    /// [`Debian`](crate::local::packages::Debian) has it: a package that was built again may have the same version.
+    pub contents: Option<(String, String)>,
+    /// Packages that may go or be lowered for these: what the plan named, and the user allowed.
+    pub may_lose: Vec<String>,
 }
 
 impl Packages {
@@ -28,31 +36,130 @@ impl Packages {
             install,
             before: Vec::new(),
             quiet: Vec::new(),
+            contents: None,
+            may_lose: Vec::new(),
         }
     }
+}
 
-    /// What is wanted.
-    pub fn want(&self) -> Facts {
+impl Kind for Packages {
+    fn id(&self) -> ResourceId {
+        ResourceId { kind: "packages", name: self.name.clone() }
+    }
+
+    fn want(&self) -> Facts {
         Facts::from([("missing", "nothing".to_owned())])
     }
 
-    /// Installs what is missing. Whoever else uses apt is waited for; package lists older than a day are
+    /// One `dpkg-query` for every package of a host. `dpkg` itself is asked too: it names the architecture.
+    fn probe(all: &[&Self]) -> Probe {
+        let mut names: Vec<&str> =
+            all.iter().flat_map(|set| set.packages.iter().map(|(name, _)| name.as_str())).collect();
+        names.push("dpkg");
+        names.sort_unstable();
+        names.dedup();
+        let mut probe = Probe::new(
+            "packages",
+            format!(
+                "dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}} ${{Architecture}}\\n' {} 2>/dev/null",
+                quote_all(names)
+            ),
+        );
+        let mut built: Vec<&str> =
+            all.iter().filter_map(|set| Some(set.contents.as_ref()?.0.as_str())).collect();
+        built.sort_unstable();
+        built.dedup();
+        if !built.is_empty() {
+            probe.section(
+                "contents",
+                format!(
+                    "for p in {}; do f=/var/lib/dpkg/info/$p.md5sums; [ ! -f \"$f\" ] || \
+                     printf '%s %s\\n' \"$p\" \"$(LC_ALL=C sort \"$f\" | sha256sum)\"; done",
+                    quote_all(built)
+                ),
+            );
+        }
+        probe
+    }
+
+    fn read(&self, sections: &Sections) -> Look {
+        let Some(text) = sections.get("packages") else {
+            return Look::Failed("dpkg-query gave no answer".to_owned());
+        };
+        if !text.lines().any(|line| line.starts_with("dpkg ")) {
+            return Look::Failed(
+                "dpkg-query does not know dpkg itself; is this Debian?".to_owned(),
+            );
+        }
+        let mut missing: Vec<String> = self
+            .packages
+            .iter()
+            .filter_map(|(name, wanted)| match (installed(text, name), wanted) {
+                (None, None) => Some(name.clone()),
+                (None, Some(version)) => Some(format!("{name} {version}")),
+                (Some(there), Some(version)) if !is_upstream(there, version) => {
+                    Some(format!("{name} {version} (there is {there})"))
+                }
+                _ => None,
+            })
+            .collect();
+        if let Some((name, digest)) = &self.contents
+            && let Some(there) = installed(text, name)
+            && missing.is_empty()
+        {
+            let all = sections.get("contents").map_or("", String::as_str);
+            let is = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            if is.and_then(|is| is.split_whitespace().next()) != Some(digest) {
+                missing.push(format!("{name} {ANOTHER} (there is another build of {there})"));
+            }
+        }
+        let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") };
+        Look::Facts(Facts::from([("missing", missing)]))
+    }
+
+    /// Installs what is missing, and takes nothing away for it but what the plan named. Whoever else uses apt is waited for; package lists older than a day are
     /// refreshed first; an installation that was cut short is finished first. Questions about
     /// configuration files are answered with "keep", which is said: ours are written whole afterwards.
-    pub fn fix(&self) -> Vec<Step> {
+    fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
         let install = quote_all(self.install.iter().map(String::as_str));
-        let mut script = format!("{HOLDER}{APT}");
+        let mut script = format!("{HOLDER}{LOSSES}{APT}");
         if !self.quiet.is_empty() {
             let units = quote_all(self.quiet.iter().map(String::as_str));
+            // Nor at the next boot: Debian's maintainer scripts enable what they bring. What was enabled stays so.
             script.push_str(&format!(
-                "trap {} EXIT\nsystemctl mask --runtime -q {units}\n",
-                quote(&format!("systemctl unmask --runtime -q {units}"))
+                "off=\nfor u in {units}; do systemctl is-enabled -q \"$u\" 2>/dev/null || off=\"$off $u\"; done\n\
+                 trap {} EXIT\nsystemctl mask --runtime -q {units}\n",
+                quote(&format!(
+                    "systemctl unmask --runtime -q {units}; [ -z \"$off\" ] || systemctl disable -q $off 2>/dev/null || :"
+                ))
             ));
         }
-        script.push_str(&format!("apt_install {install}\n"));
+        // A version that the inventory states is the wish for a lower one too, and the gap named it.
+        let stated = self.packages.iter().any(|(_, version)| version.is_some());
+        let lower = if stated || !self.may_lose.is_empty() { "--allow-downgrades" } else { "" };
+        // apt holds a version that is there for good.
+        let rebuilt = |gap: &Gap| gap.seen.as_ref().is_some_and(|seen| seen.contains(ANOTHER));
+        let again = if gaps.iter().any(rebuilt) { "--reinstall" } else { "" };
+        script.push_str(&format!(
+            "may_lose={} lower={lower}\nagain={again}\napt_install {install}\n",
+            quote(&self.may_lose.join(" "))
+        ));
         let mut steps = self.before.clone();
         steps.push(Step::Run(Fix::new(script)));
         steps
+    }
+
+    fn secrets(&self) -> Vec<SecretRef> {
+        let fixes = self.before.iter().filter_map(|step| match step {
+            Step::Run(fix) | Step::Lead(fix) | Step::Reboot(fix) => Some(fix.secrets()),
+            Step::Push(_) => None,
+        });
+        fixes.flatten().cloned().collect()
+    }
+
+    /// What was left as the user had it.
+    fn result(&self, output: &str) -> String {
+        output.lines().filter(|l| l.starts_with(KEPT)).map(|l| format!("{l}\n")).collect()
     }
 }
 
@@ -72,6 +179,26 @@ pub const HOLDER: &str = r#"apt_holder() {
   return 1
 }
 "#;
+
+/// `apt_losses PACKAGE…` prints what installing these would take away: `remove NAME VERSION`, `lower NAME
+/// FROM TO`. Simulated; nothing is written, not even apt's caches.
+///
+/// Source: apt-get(8) `--simulate`: `Remv NAME [VERSION]`, `Inst NAME [OLD] (NEW …)`.
+pub const LOSSES: &str = r#"apt_losses() {
+  LC_ALL=C apt-get -s -q -y -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+    --no-install-recommends --allow-downgrades install "$@" 2>/dev/null | while read -r what name from to rest; do
+    case $what:$from in
+    Remv:*) from=${from#\[}; printf 'remove %s %s\n' "$name" "${from%\]}" ;;
+    Inst:\[*)
+      from=${from#\[}; from=${from%\]}; to=${to#\(}
+      if dpkg --compare-versions "$to" lt "$from"; then printf 'lower %s %s %s\n' "$name" "$from" "$to"; fi ;;
+    esac
+  done
+}
+"#;
+
+/// What is missing of a package whose version is right.
+const ANOTHER: &str = "as the file has it";
 
 /// How a line begins that says which configuration file of the user's was kept.
 pub const KEPT: &str = "kept ";
@@ -94,56 +221,29 @@ apt_install() {
   apt_wait
   mark=$(mktemp)
   dpkg --configure -a
+  keep=--no-remove
+  if [ -n "$may_lose" ]; then
+    # What would go now may be more than what was asked about.
+    apt_losses "$@" > "$mark"
+    while read -r how name rest; do
+      case " $may_lose " in
+      *" $name "*) ;;
+      *) die "apt would $how $name $rest too, which the plan did not name; plan again" ;;
+      esac
+    done < "$mark"
+    keep=
+  fi
   fresh=$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mtime -1 2>/dev/null | head -n 1)
   newest=$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer /var/lib/apt/lists/partial 2>/dev/null | head -n 1)
   if [ -z "$fresh" ] || [ -n "$newest" ]; then apt update; fi
-  apt --allow-downgrades install "$@" || { apt update; apt --allow-downgrades -f install "$@"; }
+  # shellcheck disable=SC2086 # each is a word or none
+  apt $keep $lower $again install "$@" || { apt update; apt $keep $lower $again -f install "$@"; }
   find /etc -name '*.dpkg-dist' -cnewer "$mark" | while read -r new; do say "kept ${new%.dpkg-dist} as it was; the package's is $new"; done
   rm -f "$mark"
 }
 "#;
 
-/// One `dpkg-query` for every package of a host. `dpkg` itself is asked too: it names the architecture.
-pub fn probe(all: &[&Packages]) -> Probe {
-    let mut names: Vec<&str> =
-        all.iter().flat_map(|set| set.packages.iter().map(|(name, _)| name.as_str())).collect();
-    names.push("dpkg");
-    names.sort_unstable();
-    names.dedup();
-    Probe::new(
-        "packages",
-        format!(
-            "dpkg-query -W -f '${{Package}} ${{db:Status-Status}} ${{Version}} ${{Architecture}}\\n' {} 2>/dev/null",
-            quote_all(names)
-        ),
-    )
-}
-
-/// Facts of one set.
-pub fn read(set: &Packages, sections: &Sections) -> Look {
-    let Some(text) = sections.get("packages") else {
-        return Look::Failed("dpkg-query gave no answer".to_owned());
-    };
-    if !text.lines().any(|line| line.starts_with("dpkg ")) {
-        return Look::Failed("dpkg-query does not know dpkg itself; is this Debian?".to_owned());
-    }
-    let missing: Vec<String> = set
-        .packages
-        .iter()
-        .filter_map(|(name, wanted)| match (installed(text, name), wanted) {
-            (None, None) => Some(name.clone()),
-            (None, Some(version)) => Some(format!("{name} {version}")),
-            (Some(there), Some(version)) if !is_version(there, version) => {
-                Some(format!("{name} {version} (there is {there})"))
-            }
-            _ => None,
-        })
-        .collect();
-    let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") };
-    Look::Facts(Facts::from([("missing", missing)]))
-}
-
-/// The installed version of a package, from the answer of [`probe`].
+/// The installed version of a package, from the answer to the probe.
 pub fn installed<'a>(answer: &'a str, package: &str) -> Option<&'a str> {
     answer.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -153,13 +253,6 @@ pub fn installed<'a>(answer: &'a str, package: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether Debian version `there` (`1:2.3-4`) has `wanted` as its upstream version, or is it whole.
-pub fn is_version(there: &str, wanted: &str) -> bool {
-    let there = there.split_once(':').map_or(there, |(_, rest)| rest);
-    there == wanted
-        || there.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['-', '+', '~']))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +260,7 @@ mod tests {
     fn look(text: &str) -> String {
         let mut set = Packages::named("mesos", ["curl"]);
         set.packages.push(("mesos".into(), Some("1.11.0".into())));
-        match read(&set, &Sections::from([("packages".to_owned(), text.to_owned())])) {
+        match set.read(&Sections::from([("packages".to_owned(), text.to_owned())])) {
             Look::Facts(facts) => facts["missing"].clone(),
             other => format!("{other:?}"),
         }

@@ -1,15 +1,21 @@
 //! A systemd unit. A restart is a state, not an event: the digest of all that the process depends on
 //! is stamped, with the unit's InvocationID, once the process was found healthy.
 
-use super::file::{stat, text};
-use super::{Facts, Gap, Look};
-use crate::script::{Fix, Probe, Sections, Step, quote, quote_all};
+use std::collections::BTreeSet;
+
+use super::package::Packages;
+use super::paths::{stat, text};
+use super::{Facts, Gap, Kind, Look, ResourceId};
+use crate::mesos::flags::Component;
+use crate::mesos::process::{self, Flags};
+use crate::mesos::versions::Version;
+use crate::script::{Fix, Probe, Sections, Step, foreign, foreign_texts, quote, quote_all};
 
 /// Directory of the stamps.
 pub const STAMPS: &str = "/var/lib/provision/stamps";
 
 /// A systemd unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     /// Unit name without `.service`.
     pub unit: String,
@@ -17,7 +23,7 @@ pub struct Service {
     pub state: State,
     /// Paths that its process reads at its start.
     pub inputs: Vec<String>,
-    /// Digest of all that the process depends on.
+    /// Digest of all that the process depends on; it is stamped once the process was found healthy.
     pub digest: String,
     /// Where the stamp is.
     pub stamp: String,
@@ -25,9 +31,81 @@ pub struct Service {
     pub between: Option<String>,
     /// A command that succeeds once the service answers; tried for 30 s after a start.
     pub ready: Option<&'static str>,
+    /// How it is told whether a process that nobody of ours ever started runs as wanted.
+    pub evidence: Option<Box<Evidence>>,
     /// Files of which one must exist for the service to make sense here. Where none does, the unit is
     /// left stopped and disabled, and that is reported as `not_run`.
     pub needs: Vec<String>,
+}
+
+/// What tells that a process runs as wanted, though it never had a stamp of ours. Then it is taken over as it
+/// runs: the stamp is written once it was found healthy, and nothing is restarted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Evidence {
+    /// The flags of its command line and its environment are the wanted ones.
+    Flags {
+        /// Which daemon it is.
+        daemon: Component,
+        /// Every flag that is wanted.
+        flags: Flags,
+        /// The release that it is to be.
+        version: Version,
+        /// What it is installed from; must be as wanted too.
+        package: Packages,
+    },
+    /// A file of JSON that is older than it says the same as wanted; an absent one says `{}`.
+    Json {
+        /// The file.
+        path: String,
+        /// What it is to say.
+        value: serde_json::Value,
+    },
+}
+
+impl Evidence {
+    /// Asks for what is compared, in two [foreign] texts; nothing where there is a stamp.
+    fn probe(&self, unit: &str, stamp: &str) -> String {
+        let (unit, stamp) = (quote(&format!("{unit}.service")), quote(stamp));
+        match self {
+            Evidence::Flags { .. } => format!(
+                "p=; [ -e {stamp} ] || p=$(systemctl show -p MainPID --value {unit} 2>/dev/null)\n\
+                 case $p in ''|0) p=none ;; esac\n{}{}",
+                foreign("head -c 65536 \"/proc/$p/cmdline\" 2>/dev/null"),
+                foreign("grep -az ^MESOS_ \"/proc/$p/environ\" 2>/dev/null")
+            ),
+            Evidence::Json { path, .. } => {
+                let path = quote(path);
+                let read = format!("[ -e {stamp} ] || [ ! -f {path} ] || cat {path} 2>/dev/null");
+                format!("{}{}", foreign(&format!("{{ {read}; }}")), foreign(":"))
+            }
+        }
+    }
+
+    fn holds(&self, said: &str, started: Option<u64>, sections: &Sections) -> bool {
+        let mut texts = foreign_texts(said);
+        let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+        match self {
+            Evidence::Flags { daemon, flags, version, package } => {
+                let words: Vec<&str> = first.split_terminator('\0').collect();
+                let environment: Vec<&str> = second.split_terminator('\0').collect();
+                let given = process::given(*daemon, &words, &environment);
+                // As it is in memory, not as it is on the disk by now.
+                !words.is_empty()
+                    && process::differences(*daemon, flags, &given, version).is_empty()
+                    && package.read(sections) == Look::Facts(package.want())
+            }
+            Evidence::Json { path, value } => {
+                let there = stat(path, sections);
+                let same = match &there {
+                    None => value == &serde_json::json!({}),
+                    Some(_) => serde_json::from_str::<serde_json::Value>(&first)
+                        .is_ok_and(|said| said == *value),
+                };
+                // Whole seconds on both sides.
+                same && there.is_none_or(|file| started.is_some_and(|at| file.changed < at))
+            }
+        }
+    }
 }
 
 /// What a unit should be.
@@ -37,6 +115,8 @@ pub enum State {
     Running,
     /// Not running and not started at boot.
     Stopped,
+    /// The same, but where we never found it healthy: then it is somebody else's, and left alone.
+    Left,
     /// Never started, not even by a package's installation.
     Masked,
 }
@@ -57,68 +137,13 @@ impl Service {
             stamp: format!("{STAMPS}/{unit}.service"),
             between: None,
             ready: None,
+            evidence: None,
             needs: Vec::new(),
         }
     }
 
-    /// What is wanted.
-    pub fn want(&self) -> Facts {
-        match self.state {
-            State::Running => Facts::from([
-                ("active", "active".to_owned()),
-                ("enabled", "enabled".to_owned()),
-                ("inputs", self.digest.clone()),
-                ("process", "current".to_owned()),
-            ]),
-            State::Stopped => {
-                Facts::from([("active", "inactive".to_owned()), ("enabled", "disabled".to_owned())])
-            }
-            State::Masked => Facts::from([("load", "masked".to_owned())]),
-        }
-    }
-
-    /// Starts, restarts, stops or masks. `start` returning 0 proves nothing, so the gate decides.
-    pub fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
-        let unit = quote(&self.unit);
-        let script = match self.state {
-            State::Masked => format!(
-                "systemctl unmask --runtime -q {unit} 2>/dev/null || :\n\
-                 systemctl stop {unit} 2>/dev/null || :\nsystemctl mask {unit}"
-            ),
-            State::Stopped => format!(
-                "systemctl daemon-reload\nsystemctl disable {unit} 2>/dev/null || :\n\
-                 systemctl stop {unit}\nsystemctl reset-failed {unit} 2>/dev/null || :"
-            ),
-            State::Running => {
-                // Only what concerns the unit file: the process is right as it is.
-                let enable_only = gaps.iter().all(|gap| gap.fact == "enabled");
-                let enable = format!(
-                    "systemctl daemon-reload\nsystemctl unmask --runtime -q {unit} 2>/dev/null || :\n\
-                     systemctl unmask -q {unit} 2>/dev/null || :\nsystemctl enable -q {unit}"
-                );
-                if enable_only {
-                    enable
-                } else {
-                    let verb = match &self.between {
-                        None => format!("systemctl restart {unit}"),
-                        Some(between) => {
-                            format!("systemctl stop {unit}\n{between}\nsystemctl start {unit}")
-                        }
-                    };
-                    // A unit that hit its start limit would refuse the next start. Of one that does not
-                    // start, systemctl only says where to read on.
-                    format!(
-                        "{}gave_up() {{ journalctl -u {unit} -n 18 -o cat --no-pager 2>/dev/null || :; die {unit} \"$*\"; }}\n\
-                         rm -f {}\n{enable}\nsystemctl reset-failed {unit} 2>/dev/null || :\n\
-                         {verb} || gave_up does not start{}",
-                        self.needed(),
-                        quote(&self.stamp),
-                        self.wait()
-                    )
-                }
-            }
-        };
-        vec![Step::Run(Fix::new(script))]
+    fn stops(&self) -> bool {
+        matches!(self.state, State::Stopped | State::Left)
     }
 
     fn needed(&self) -> String {
@@ -145,8 +170,7 @@ impl Service {
         })
     }
 
-    /// Writes the stamp: sent once the process was found healthy.
-    pub fn stamp(&self) -> Fix {
+    fn stamping(&self) -> Fix {
         let (unit, stamp) = (quote(&self.unit), quote(&self.stamp));
         Fix::new(format!(
             "mkdir -p {STAMPS}\n\
@@ -157,25 +181,207 @@ impl Service {
             self.digest
         ))
     }
-
-    /// Whether closing these gaps disturbs the running process.
-    pub fn disturbs(&self, gaps: &[Gap]) -> bool {
-        self.state != State::Masked && gaps.iter().any(|gap| gap.fact != "enabled")
-    }
-
-    /// Whether closing these gaps ends a process that runs now.
-    pub fn interrupts(&self, gaps: &[Gap]) -> bool {
-        self.disturbs(gaps) && !gaps.iter().any(|gap| gap.fact == "active")
-    }
 }
 
-/// One `systemctl show` for every unit of a host.
-pub fn probe(all: &[&Service]) -> Probe {
-    if all.is_empty() {
-        return Probe::default();
+impl Kind for Service {
+    fn id(&self) -> ResourceId {
+        ResourceId { kind: "service", name: self.unit.clone() }
     }
-    let units: Vec<String> = all.iter().map(|it| format!("{}.service", it.unit)).collect();
-    Probe::new("units", show(units.iter().map(String::as_str)))
+
+    fn want(&self) -> Facts {
+        match self.state {
+            State::Running => Facts::from([
+                ("active", "active".to_owned()),
+                ("enabled", "enabled".to_owned()),
+                ("inputs", self.digest.clone()),
+                ("process", "current".to_owned()),
+            ]),
+            State::Stopped | State::Left => {
+                Facts::from([("active", "inactive".to_owned()), ("enabled", "disabled".to_owned())])
+            }
+            State::Masked => Facts::from([("load", "masked".to_owned())]),
+        }
+    }
+
+    /// One `systemctl show` for every unit of a host.
+    fn probe(all: &[&Self]) -> Probe {
+        if all.is_empty() {
+            return Probe::default();
+        }
+        let units: Vec<String> = all.iter().map(|it| format!("{}.service", it.unit)).collect();
+        let mut probe = Probe::new("units", show(units.iter().map(String::as_str)));
+        for it in all {
+            if let Some(evidence) = &it.evidence {
+                let script = evidence.probe(&it.unit, &it.stamp);
+                probe.section(&format!("process.{}", it.unit), script);
+            }
+        }
+        probe
+    }
+
+    fn read(&self, sections: &Sections) -> Look {
+        let Some(answer) = sections.get("units") else {
+            return Look::Failed("systemctl show gave no answer".to_owned());
+        };
+        let Some(unit) = unit(&self.unit, answer) else {
+            return Look::Failed(format!("systemctl show said nothing of {}.service", self.unit));
+        };
+        if self.state == State::Left && text(&self.stamp, sections).is_none() {
+            return Look::Facts(self.want());
+        }
+        // Not there at all. Wanted stopped, that is as good as it gets.
+        if unit.load == "not-found" && unit.active == "inactive" {
+            return Look::Facts(match self.state {
+                State::Stopped | State::Left => self.want(),
+                State::Running | State::Masked => Facts::new(),
+            });
+        }
+        let mut facts = Facts::from([
+            ("load", unit.load.to_owned()),
+            ("active", unit.active.to_owned()),
+            (
+                "enabled",
+                if unit.file.is_empty() { "disabled".to_owned() } else { unit.file.to_owned() },
+            ),
+        ]);
+        // A unit that systemd keeps restarting is "activating"; say what a person would say.
+        if unit.sub == "auto-restart" {
+            facts.insert("active", "restarting".to_owned());
+        }
+        // Units that a package does not bring itself (SysV) count as their generator says.
+        if unit.active == "failed" && self.stops() {
+            facts.insert("active", "inactive".to_owned());
+        }
+        // What can never start does not start at boot either.
+        if unit.file.starts_with("masked") && self.stops() {
+            facts.insert("enabled", "disabled".to_owned());
+        }
+        // What it needs is not there: stopped and disabled is as right as it can be.
+        let lacking =
+            !self.needs.is_empty() && !self.needs.iter().any(|path| stat(path, sections).is_some());
+        if lacking && unit.load == "loaded" && unit.active == "inactive" && unit.file == "disabled"
+        {
+            return Look::Facts(self.want());
+        }
+        let stamp = text(&self.stamp, sections).unwrap_or("");
+        let field =
+            |name: &str| stamp.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+        if let Some(inputs) = field("inputs") {
+            facts.insert("inputs", inputs.to_owned());
+        }
+        if unit.active == "active" {
+            let newest =
+                self.inputs.iter().filter_map(|p| stat(p, sections)).map(|s| s.changed).max();
+            let process = if field("invocation") == Some(unit.invocation) {
+                "current"
+            } else {
+                match (newest, unit.started) {
+                    // Whole seconds on both sides: the same second does not prove "before".
+                    (Some(newest), Some(started)) if newest >= started => "older than its files",
+                    (_, None) => "of unknown age",
+                    _ => "current, started by somebody else",
+                }
+            };
+            facts.insert("process", process.to_owned());
+            let said = sections.get(&format!("process.{}", self.unit));
+            if field("inputs").is_none()
+                && let (Some(evidence), Some(said)) = (&self.evidence, said)
+                && evidence.holds(said, unit.started, sections)
+            {
+                facts.insert("inputs", self.digest.clone());
+                facts.insert("process", AS_WANTED.to_owned());
+            }
+        }
+        Look::Facts(facts)
+    }
+
+    /// Starts, restarts, stops or masks. `start` returning 0 proves nothing, so the gate decides.
+    fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
+        let unit = quote(&self.unit);
+        let script = match self.state {
+            State::Masked => format!(
+                "systemctl unmask --runtime -q {unit} 2>/dev/null || :\n\
+                 systemctl stop {unit} 2>/dev/null || :\nsystemctl mask {unit}"
+            ),
+            State::Stopped | State::Left => format!(
+                "systemctl daemon-reload\nsystemctl disable {unit} 2>/dev/null || :\n\
+                 systemctl stop {unit}\nsystemctl reset-failed {unit} 2>/dev/null || :"
+            ),
+            State::Running => {
+                // Only what concerns the unit file: the process is right as it is.
+                let enable_only = gaps.iter().all(|gap| gap.fact == "enabled" || takes_over(gap));
+                let enable = format!(
+                    "systemctl daemon-reload\nsystemctl unmask --runtime -q {unit} 2>/dev/null || :\n\
+                     systemctl unmask -q {unit} 2>/dev/null || :\nsystemctl enable -q {unit}"
+                );
+                if enable_only {
+                    enable
+                } else {
+                    let verb = match &self.between {
+                        None => format!("systemctl restart {unit}"),
+                        Some(between) => {
+                            format!("systemctl stop {unit}\n{between}\nsystemctl start {unit}")
+                        }
+                    };
+                    // A unit that hit its start limit would refuse the next start. Of one that does not
+                    // start, systemctl only says where to read on.
+                    format!(
+                        "{}gave_up() {{ journalctl -u {unit} -n 18 -o cat --no-pager 2>/dev/null || :; die {unit} \"$*\"; }}\n\
+                         mkdir -p {STAMPS}; echo inputs={RESTARTING} > {}\n{enable}\nsystemctl reset-failed {unit} 2>/dev/null || :\n\
+                         {verb} || gave_up does not start{}",
+                        self.needed(),
+                        quote(&self.stamp),
+                        self.wait()
+                    )
+                }
+            }
+        };
+        vec![Step::Run(Fix::new(script))]
+    }
+
+    /// It has been stopped.
+    fn undo(&self) -> Option<String> {
+        (self.state == State::Running).then(|| format!("rm -f {}", quote(&self.stamp)))
+    }
+
+    fn paths(&self) -> Vec<&str> {
+        self.inputs.iter().chain(&self.needs).map(String::as_str).collect()
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.stamp]
+    }
+
+    /// Decides about a process that somebody else started.
+    fn settle(&self, facts: &mut Facts, touched: &BTreeSet<&str>) {
+        let right = !self.inputs.iter().any(|path| touched.contains(path.as_str()));
+        if right && facts.get("process").map(String::as_str) == Some(FOREIGN) {
+            facts.insert("process", "current".to_owned());
+        }
+    }
+
+    fn runs(&self) -> Option<&str> {
+        (self.state == State::Running).then_some(self.unit.as_str())
+    }
+
+    fn disturbs(&self, gaps: &[Gap]) -> bool {
+        self.state != State::Masked
+            && gaps.iter().any(|gap| gap.fact != "enabled" && !takes_over(gap))
+    }
+
+    fn interrupts(&self, gaps: &[Gap]) -> bool {
+        let gaps_of = |fact| gaps.iter().find(|gap: &&Gap| gap.fact == fact);
+        match self.state {
+            State::Running => self.disturbs(gaps) && gaps_of("active").is_none(),
+            State::Stopped | State::Left => gaps_of("active").is_some(),
+            // Whatever there is of it may run.
+            State::Masked => gaps_of("load").is_some_and(|gap| gap.seen.is_some()),
+        }
+    }
+
+    fn stamp(&self) -> Option<Fix> {
+        (self.state == State::Running).then(|| self.stamping())
+    }
 }
 
 /// `systemctl show` of some units, as [`unit()`] reads it.
@@ -233,88 +439,19 @@ pub fn unit<'a>(name: &str, answer: &'a str) -> Option<Unit<'a>> {
     })
 }
 
-/// Facts of one service.
-pub fn read(service: &Service, sections: &Sections) -> Look {
-    let Some(answer) = sections.get("units") else {
-        return Look::Failed("systemctl show gave no answer".to_owned());
-    };
-    let Some(unit) = unit(&service.unit, answer) else {
-        return Look::Failed(format!("systemctl show said nothing of {}.service", service.unit));
-    };
-    // Not there at all. Wanted stopped, that is as good as it gets.
-    if unit.load == "not-found" && unit.active == "inactive" {
-        return Look::Facts(match service.state {
-            State::Stopped => service.want(),
-            State::Running | State::Masked => Facts::new(),
-        });
-    }
-    let mut facts = Facts::from([
-        ("load", unit.load.to_owned()),
-        ("active", unit.active.to_owned()),
-        (
-            "enabled",
-            if unit.file.is_empty() { "disabled".to_owned() } else { unit.file.to_owned() },
-        ),
-    ]);
-    // A unit that systemd keeps restarting is "activating"; say what a person would say.
-    if unit.sub == "auto-restart" {
-        facts.insert("active", "restarting".to_owned());
-    }
-    // Units that a package does not bring itself (SysV) count as their generator says.
-    if unit.active == "failed" && service.state == State::Stopped {
-        facts.insert("active", "inactive".to_owned());
-    }
-    // What can never start does not start at boot either.
-    if unit.file.starts_with("masked") && service.state == State::Stopped {
-        facts.insert("enabled", "disabled".to_owned());
-    }
-    // What it needs is not there: stopped and disabled is as right as it can be.
-    let lacking = !service.needs.is_empty()
-        && !service.needs.iter().any(|path| stat(path, sections).is_some());
-    if lacking && unit.load == "loaded" && unit.active == "inactive" && unit.file == "disabled" {
-        return Look::Facts(service.want());
-    }
-    let stamp = text(&service.stamp, sections).unwrap_or("");
-    let field = |name: &str| stamp.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
-    if let Some(inputs) = field("inputs") {
-        facts.insert("inputs", inputs.to_owned());
-    }
-    if unit.active == "active" {
-        let newest =
-            service.inputs.iter().filter_map(|p| stat(p, sections)).map(|s| s.changed).max();
-        let process = if field("invocation") == Some(unit.invocation) {
-            "current"
-        } else {
-            match (newest, unit.started) {
-                // Whole seconds on both sides: the same second does not prove "before".
-                (Some(newest), Some(started)) if newest >= started => "older than its files",
-                (_, None) => "of unknown age",
-                _ => "current, started by somebody else",
-            }
-        };
-        facts.insert("process", process.to_owned());
-    }
-    Look::Facts(facts)
-}
-
 /// A process that somebody else started after its inputs were last touched: right as long as no input
-/// has a gap. The planner, who knows that, decides with [`settle`].
+/// has a gap.
 pub const FOREIGN: &str = "current, started by somebody else";
 
-/// Decides about a process that somebody else started.
-pub fn settle(facts: &mut Facts, inputs: InputsGap) {
-    if facts.get("process").map(String::as_str) == Some(FOREIGN) && inputs == InputsGap::None {
-        facts.insert("process", "current".to_owned());
-    }
-}
+/// A process that we never found healthy and that runs as wanted.
+pub const AS_WANTED: &str = "as wanted, started by somebody else";
 
-/// Whether any input of a service is not as wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputsGap {
-    /// All are as wanted.
-    None,
-    /// At least one is not.
-    Some,
+/// What a stamp says from before a restart until the process was found healthy: that there was one.
+pub const RESTARTING: &str = "restarting";
+
+/// Whether a gap is closed by taking a process over as it runs.
+fn takes_over(gap: &Gap) -> bool {
+    gap.fact == "process" && gap.seen.as_deref() == Some(AS_WANTED)
 }
 
 #[cfg(test)]
@@ -323,14 +460,18 @@ mod tests {
 
     const SHOW: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nInvocationID=i1\nExecMainStartTimestamp=@100\nNRestarts=0\nResult=success\n\nId=b.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nInvocationID=\nExecMainStartTimestamp=\nNRestarts=0\nResult=success\n";
 
+    fn service() -> Service {
+        Service::running("a", "d1".into(), vec!["/f".into()])
+    }
+
     fn look(stamp: &str, changed: u64) -> Facts {
-        let service = Service::running("a", "d1".into(), vec!["/f".into()]);
+        let service = service();
         let sections = Sections::from([
             ("units".to_owned(), SHOW.to_owned()),
             ("texts".to_owned(), format!("==> {} <==\n{stamp}", service.stamp)),
             ("stat".to_owned(), format!("regular file|root:root|644|1|{changed}|/f|'/f'\n")),
         ]);
-        match read(&service, &sections) {
+        match service.read(&sections) {
             Look::Facts(facts) => facts,
             other => panic!("{other:?}"),
         }
@@ -347,10 +488,58 @@ mod tests {
         assert_eq!(look(old, 500)["process"], "older than its files");
         assert_eq!(look(old, 100)["process"], "older than its files");
         let mut facts = look(old, 99);
-        settle(&mut facts, InputsGap::Some);
+        service().settle(&mut facts, &BTreeSet::from(["/f"]));
         assert_eq!(facts["process"], FOREIGN);
-        settle(&mut facts, InputsGap::None);
+        service().settle(&mut facts, &BTreeSet::from(["/g"]));
         assert_eq!(facts["process"], "current");
+    }
+
+    /// A service that runs with `--quorum=2`, asked for with these flags and this package.
+    fn by_hand(cmdline: &str, stamp: Option<&str>, package: &str) -> (Service, Facts) {
+        let flags = Flags::from([("quorum".to_owned(), "2".to_owned())]);
+        let version = Version::parse("1.11.0").unwrap();
+        let mut wanted = Packages::named("mesos", ["mesos"]);
+        wanted.packages = vec![("mesos".to_owned(), Some("1.11.0".to_owned()))];
+        let daemon = Component::Master;
+        let evidence = Evidence::Flags { daemon, flags, version, package: wanted };
+        let service = Service { evidence: Some(Box::new(evidence)), ..service() };
+        let hex: String = cmdline.bytes().map(|byte| format!(" {byte:02x}")).collect();
+        let texts = stamp.map_or(String::new(), |s| format!("==> {} <==\n{s}", service.stamp));
+        let sections = Sections::from([
+            ("units".to_owned(), SHOW.to_owned()),
+            ("texts".to_owned(), texts),
+            ("stat".to_owned(), "regular file|root:root|644|1|500|/f|'/f'\n".to_owned()),
+            (
+                "packages".to_owned(),
+                format!("dpkg installed 1 amd64\nmesos installed {package} amd64\n"),
+            ),
+            ("process.a".to_owned(), format!("{hex}\n=\n=\n")),
+        ]);
+        let Look::Facts(facts) = service.read(&sections) else { panic!() };
+        (service, facts)
+    }
+
+    #[test]
+    fn a_process_that_runs_as_wanted_is_taken_over_and_not_restarted() {
+        let right = "mesos-master\0--quorum=2\0";
+        let (service, facts) = by_hand(right, None, "1.11.0-2.0.1");
+        let gaps = super::super::diff(&service.want(), &facts);
+        assert_eq!(gaps.len(), 1, "{gaps:?}");
+        assert!(!service.disturbs(&gaps) && !service.interrupts(&gaps));
+        let [Step::Run(fix)] = &service.fix(&gaps)[..] else { panic!() };
+        assert!(!fix.text().contains("restart"), "{}", fix.text());
+        assert!(service.stamp().is_some());
+        // Other flags, another package, a restart of ours that was cut short, nobody to ask.
+        for (cmdline, stamp, package) in [
+            ("mesos-master\0--quorum=1\0", None, "1.11.0-2.0.1"),
+            (right, None, "1.10.0-2.0.1"),
+            (right, Some("inputs=restarting\n"), "1.11.0-2.0.1"),
+            ("", None, "1.11.0-2.0.1"),
+        ] {
+            let (service, facts) = by_hand(cmdline, stamp, package);
+            let gaps = super::super::diff(&service.want(), &facts);
+            assert!(service.interrupts(&gaps), "{cmdline} {stamp:?} {package}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An archive unpacked into a directory of its own.
 
-use super::{Facts, Look, fetched, file};
+use super::{Facts, Gap, Kind, Look, ResourceId, fetched, paths};
+use crate::ground::SecretRef;
 use crate::inventory::{Fetch, Proxy};
 use crate::script::{Fix, Sections, Step, quote};
 
@@ -27,14 +28,26 @@ impl Unpacked {
         let marker = format!("{directory}/.provision");
         Unpacked { directory, marker, archive, proxy, holds }
     }
+}
 
-    /// What is wanted.
-    pub fn want(&self) -> Facts {
+impl Kind for Unpacked {
+    fn id(&self) -> ResourceId {
+        ResourceId { kind: "unpacked", name: self.directory.clone() }
+    }
+
+    fn want(&self) -> Facts {
         Facts::from([("archive", self.archive.digest.hex().to_owned())])
     }
 
+    fn read(&self, sections: &Sections) -> Look {
+        let facts = paths::text(&self.marker, sections)
+            .map(|text| Facts::from([("archive", text.trim().to_owned())]))
+            .unwrap_or_default();
+        Look::Facts(facts)
+    }
+
     /// Fetches, unpacks beside, renames into place.
-    pub fn fix(&self) -> Vec<Step> {
+    fn fix(&self, _: &[Gap]) -> Vec<Step> {
         let mut steps = fetched::steps(&self.archive, &self.proxy);
         let archive = quote(&fetched::path(&self.archive));
         let directory = quote(&self.directory);
@@ -57,6 +70,22 @@ impl Unpacked {
         );
         steps.push(Step::Run(Fix::new(script)));
         steps
+    }
+
+    fn secrets(&self) -> Vec<SecretRef> {
+        self.proxy.variables().1
+    }
+
+    fn undo(&self) -> Option<String> {
+        Some(format!("rm -rf -- {}", quote(&self.directory)))
+    }
+
+    fn paths(&self) -> Vec<&str> {
+        vec![&self.marker]
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.marker]
     }
 }
 
@@ -87,11 +116,3 @@ pub const UNPACK: &str = r#"unpack() {
   home=$2/tree/${inside%/*}
   home=$(readlink -f "${home%/*}")
 }"#;
-
-/// Facts of one unpacked archive.
-pub fn read(unpacked: &Unpacked, sections: &Sections) -> Look {
-    let facts = file::text(&unpacked.marker, sections)
-        .map(|text| Facts::from([("archive", text.trim().to_owned())]))
-        .unwrap_or_default();
-    Look::Facts(facts)
-}

@@ -118,15 +118,6 @@ impl Placement {
     pub fn cores(&self) -> u64 {
         self.executors.iter().map(|executor| u64::from(executor.cores)).sum()
     }
-
-    /// Executors by agent.
-    pub fn by_agent(&self) -> BTreeMap<&str, Vec<&Executor>> {
-        let mut map: BTreeMap<&str, Vec<&Executor>> = BTreeMap::new();
-        for executor in &self.executors {
-            map.entry(&executor.agent).or_default().push(executor);
-        }
-        map
-    }
 }
 
 /// What the application holds already.

@@ -2,6 +2,7 @@
 
 use crate::mesos::values::{Attributes, Resources};
 
+pub mod application;
 pub mod drf;
 pub mod executors;
 pub mod outlook;

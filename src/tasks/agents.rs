@@ -1,32 +1,38 @@
 //! Mesos agents: `/etc/mesos-slave` owned whole, attributes and resources as asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Card, Rollout, Wish, Wishes, World, masters, mesos};
-use crate::health::{AGENT_PORT, Check};
+use super::{Card, Judged, Rollout, Wish, Wishes, World, masters, mesos};
+use crate::ground::HostName;
+use crate::ground::digest::digest_of;
+use crate::health::{self};
 use crate::inventory::{Agent, Host, Inventory};
 use crate::mesos::change::{Change, Wanted, classify};
+use crate::mesos::flags::Component;
+use crate::mesos::master::Listed;
+use crate::mesos::{AGENT_PORT, acls};
+use crate::resource::Resource;
 use crate::resource::drain::{self, Drain};
 use crate::resource::file::File;
 use crate::resource::service::STAMPS;
-use crate::resource::{Resource, digest_of};
 use crate::script::{quote, slot};
 
 pub(super) const CARD: Card = Card {
     title: "Mesos agents",
     desire,
-    check: Some(Check::Agents),
+    unit: |inventory| Some(inventory.mesos.agent_unit.name()),
+    check: Some(&health::Agents),
     rollout,
     // Recovery, registration, and one more try of systemd after 20 s.
     gate_secs: 150,
+    settle,
 };
 
-const DIRECTORY: &str = "/etc/mesos-slave";
-
 /// Source: Mesos 1.9.0, `DRAIN_AGENT` and `REACTIVATE_AGENT`.
-pub(crate) const DRAINS_SINCE: [u32; 2] = [1, 9];
+const DRAINS_SINCE: [u32; 2] = [1, 9];
 
 /// Digest of what the agent was last started to announce.
 const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
@@ -34,10 +40,12 @@ const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let mut wishes = Wishes::new();
-    let zk = mesos::zk_file(inventory);
     let both = world.templates.render("mesos/mesos", &json!({}))?;
+    let directory = inventory.mesos.agent_unit.directory();
     let defaults = |log_dir: Option<&str>| {
-        world.templates.render("mesos/mesos-slave", &json!({ "log_dir": log_dir }))
+        world
+            .templates
+            .render("mesos/mesos-slave", &json!({ "log_dir": log_dir, "directory": directory }))
     };
     let (logging, silent) = (defaults(Some("/var/log/mesos"))?, defaults(None)?);
     let drop_in = world.templates.render("mesos/mesos-slave.service.d", &json!({}))?;
@@ -46,51 +54,105 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             &mesos::agent_credential(&credential.principal),
             json!({"principal": credential.principal, "secret": slot(0)}).to_string(),
             vec![credential.secret.clone()],
-            credential.principal.clone(),
+            &credential.principal,
         )
     });
+    let name = inventory.mesos.agent_unit.name();
+    let looking = looking(inventory);
     for (_, host, agent) in inventory.agents() {
         let Some(machine) = inventory.hosts.get(host) else { continue };
-        let flags = flags(agent, machine, credential.as_ref());
+        let mut flags = flags(agent, machine, credential.as_ref());
+        if let Some(file) = &looking {
+            flags.extend(http_flags(file));
+            flags.entry("acls".to_owned()).or_insert_with(|| acls::of_agents().to_string());
+        }
         let defaults = if flags.contains_key("log_dir") { &silent } else { &logging };
-        let (directory, files) = mesos::flag_directory(DIRECTORY, &flags);
-        let mut drop_in =
-            File::new("/etc/systemd/system/mesos-slave.service.d/provision.conf", drop_in.clone());
+        let (directory, files) =
+            mesos::flag_directory(inventory.mesos.agent_unit.directory(), &flags);
+        let mut drop_in = File::new(
+            format!("/etc/systemd/system/{name}.service.d/provision.conf"),
+            drop_in.clone(),
+        );
         drop_in.after = Some("systemctl daemon-reload");
 
         let mut list = mesos::package(inventory, host);
         let mut inputs = vec![
-            zk.clone(),
+            mesos::zk_file(inventory, host),
             File::new("/etc/default/mesos", both.clone()),
-            File::new("/etc/default/mesos-slave", defaults.clone()),
+            File::new(format!("/etc/default/{name}"), defaults.clone()),
         ];
-        if let Some(file) = &credential {
-            list.push(Wish::roll(Resource::Directory(mesos::secrets_directory())));
-            inputs.push(file.clone());
+        let secrets: Vec<File> = credential.iter().chain(&looking).cloned().collect();
+        if !secrets.is_empty() {
+            list.push(Wish::roll(mesos::secrets_directory()));
+            inputs.extend(secrets);
         }
         inputs.extend(files);
-        list.push(Wish::roll(Resource::File(drop_in)));
-        list.push(Wish::roll(Resource::Directory(directory)));
-        let mut daemon = masters::service(inventory, "mesos-slave", DIRECTORY, inputs);
+        for (file, restart) in mesos::managed(&agent.files) {
+            if restart { inputs.push(file) } else { list.push(Wish::roll(file)) }
+        }
+        list.push(Wish::roll(drop_in));
+        list.push(Wish::roll(directory));
+        let mut told = flags.clone();
+        told.insert("master".to_owned(), inventory.zookeeper_url());
+        let evidence = mesos::evidence(inventory, Component::Agent, told);
+        let directory = inventory.mesos.agent_unit.directory();
+        let mut daemon = masters::service(inventory, name, directory, inputs, None, Some(evidence));
         for wish in &mut daemon {
-            if let Resource::Service(service) = &mut wish.resource {
-                service.between = Some(between(world, machine, agent));
+            if let Resource::Service(service) = Arc::make_mut(&mut wish.resource) {
+                service.between = Some(between(inventory, machine, agent, None));
             }
         }
         list.extend(daemon);
-        if inventory.mesos.version.at_least(&DRAINS_SINCE) {
-            let drain = Drain { masters: mesos::master_urls(inventory) };
-            list.push(Wish::roll(Resource::Drain(drain)));
-        }
+        list.push(Wish::roll(mesos::old_secrets("agent-", credential.as_ref())));
+        list.push(Wish::roll(mesos::old_secrets("http-", looking.as_ref())));
+        list.extend(drain(inventory, host).map(Wish::roll));
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
+}
+
+/// Whether this Mesos can drain an agent.
+pub(crate) fn drains(inventory: &Inventory) -> bool {
+    inventory.mesos.version.at_least(&DRAINS_SINCE)
+}
+
+/// What empties an agent and gives it back; `None` where this Mesos cannot drain.
+pub(crate) fn drain(inventory: &Inventory, host: &HostName) -> Option<Drain> {
+    let address = inventory.hosts.get(host).filter(|_| drains(inventory))?.address;
+    Some(Drain { address: address.to_string(), agent: inventory.mesos.agent_unit })
+}
+
+/// Who may look over the agents' HTTP, where it asks: the viewer or nobody. An operator's secret is on no agent.
+fn looking(inventory: &Inventory) -> Option<File> {
+    let credentials = &inventory.mesos.credentials;
+    credentials.operator.as_ref()?;
+    let viewer = credentials.viewer.as_ref();
+    let list: Vec<_> =
+        viewer.iter().map(|it| json!({"principal": it.principal, "secret": slot(0)})).collect();
+    let name = viewer.map_or("nobody", |it| it.principal.as_str());
+    Some(mesos::credential_file(
+        &format!("http-{name}.json"),
+        json!({ "credentials": list }).to_string(),
+        viewer.map(|it| it.secret.clone()).into_iter().collect(),
+        name,
+    ))
+}
+
+fn http_flags(credentials: &File) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("authenticate_http_readonly".to_owned(), "true".to_owned()),
+        ("authenticate_http_readwrite".to_owned(), "true".to_owned()),
+        ("http_credentials".to_owned(), format!("file://{}", credentials.path)),
+    ])
 }
 
 /// What the wrapper turns into arguments, one file each.
 fn flags(agent: &Agent, machine: &Host, credential: Option<&File>) -> BTreeMap<String, String> {
     let mut flags = agent.flags.clone();
     flags.entry("work_dir".to_owned()).or_insert_with(|| "/var/lib/mesos".to_owned());
+    if agent.port != AGENT_PORT {
+        flags.insert("port".to_owned(), agent.port.to_string());
+    }
     flags.insert("ip".to_owned(), machine.address.to_string());
     flags.insert("hostname".to_owned(), machine.hostname.clone());
     flags.insert("attributes".to_owned(), agent.attributes.to_string());
@@ -103,10 +165,31 @@ fn flags(agent: &Agent, machine: &Host, credential: Option<&File>) -> BTreeMap<S
     flags
 }
 
+/// What must happen between stop and start, now that the leading master has said what the agent is.
+fn settle(inventory: &Inventory, host: &HostName, judged: &Judged, resource: &mut Arc<Resource>) {
+    let (Some(machine), Some(agent)) = (inventory.hosts.get(host), inventory.agent(host)) else {
+        return;
+    };
+    if resource.runs().is_none() {
+        return;
+    }
+    let listed = judged.agents.as_ref().and_then(|all| all.get(&machine.address.to_string()));
+    let change = listed.map(|listed| change(inventory, machine, agent, listed));
+    if let Resource::Service(service) = Arc::make_mut(resource) {
+        service.between = Some(between(inventory, machine, agent, change.as_ref()));
+    }
+}
+
 /// What must happen between stop and start: an agent whose announced info changed in a way that Mesos
 /// does not recover from needs a new id, or it exits at every start. Where no leading master could say
 /// what it announces now, a note of what it was last started with decides.
-fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
+fn between(
+    inventory: &Inventory,
+    machine: &Host,
+    agent: &Agent,
+    change: Option<&Change>,
+) -> String {
+    let directory = inventory.mesos.agent_unit.directory();
     let domain = agent.flags.get("domain").map_or("", String::as_str);
     let (attributes, resources) = (agent.attributes.to_string(), agent.resources.to_string());
     let wanted = digest_of([machine.hostname.as_str(), domain, &attributes, &resources]);
@@ -114,34 +197,38 @@ fn between(world: &World<'_>, machine: &Host, agent: &Agent) -> String {
     // With the id goes what was drained under it.
     let forget =
         format!("rm -f {} {}", quote(&format!("{work_dir}/meta/slaves/latest")), drain::NOTE);
-    let decide = match change(world, machine, agent) {
+    let decide = match change {
         Some(Change::RestartInPlace) => ":".to_owned(),
         Some(Change::Additive | Change::NewAgentId { .. }) => forget,
         // The note is not believed where somebody has changed what is announced since.
         None => format!(
             "if [ \"$(cat {ANNOUNCED} 2>/dev/null)\" != {wanted} ] || \
-             [ -n \"$(find {DIRECTORY}/attributes {DIRECTORY}/hostname {DIRECTORY}/resources -newer {ANNOUNCED} 2>/dev/null)\" ]; \
+             [ -n \"$(find {directory}/attributes {directory}/hostname {directory}/resources -newer {ANNOUNCED} 2>/dev/null)\" ]; \
              then {forget}; fi"
         ),
     };
     format!("{decide}\nmkdir -p {STAMPS}; printf %s {wanted} > {ANNOUNCED}")
 }
 
-/// What a restart means for an agent that a leading master lists; `None` when none lists it.
-pub(crate) fn change(world: &World<'_>, machine: &Host, agent: &Agent) -> Option<Change> {
-    let live = world.live?.get(&machine.address.to_string())?;
+/// What a restart means for an agent that the leading master lists.
+pub(crate) fn change(
+    inventory: &Inventory,
+    machine: &Host,
+    agent: &Agent,
+    listed: &Listed,
+) -> Change {
     let wanted = Wanted {
         hostname: &machine.hostname,
-        port: AGENT_PORT,
+        port: agent.port,
         domain: agent.flags.get("domain").and_then(|text| serde_json::from_str(text).ok()),
         attributes: &agent.attributes,
         resources: &agent.resources,
     };
     let additive =
         agent.flags.get("reconfiguration_policy").map(String::as_str) == Some("additive");
-    match classify(live, &wanted, &world.inventory.mesos.version) {
-        Change::Additive if additive => Some(Change::RestartInPlace),
-        change => Some(change),
+    match classify(&listed.info, &wanted, &inventory.mesos.version) {
+        Change::Additive if additive => Change::RestartInPlace,
+        change => change,
     }
 }
 

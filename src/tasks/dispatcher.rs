@@ -3,18 +3,19 @@
 use serde_json::json;
 
 use super::image::HOME;
-use super::{Card, Wish, Wishes, World, mesos, spark, together};
-use crate::health::Check;
+use super::{Card, Wish, Wishes, World, mesos, spark};
+use crate::ground::digest::digest_of;
+use crate::health;
 use crate::resource::file::File;
 use crate::resource::service::Service;
-use crate::resource::{Resource, digest_of};
 
 pub(super) const CARD: Card = Card {
     title: "Spark dispatcher",
     desire,
-    check: Some(Check::Dispatcher),
-    rollout: together,
+    unit: |_| Some("spark-dispatcher"),
+    check: Some(&health::Dispatcher),
     gate_secs: 120,
+    ..Card::PLAIN
 };
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
@@ -52,10 +53,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         );
         // Nothing registers with Mesos without its library.
         service.needs = mesos::LIBRARIES.map(str::to_owned).to_vec();
-        wishes.insert(
-            host.clone(),
-            vec![Wish::roll(Resource::File(unit)), Wish::roll(Resource::Service(service))],
-        );
+        wishes.insert(host.clone(), vec![Wish::roll(unit), Wish::roll(service)]);
     }
     Ok(wishes)
 }

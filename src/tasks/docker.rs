@@ -3,57 +3,38 @@
 use serde_json::json;
 
 use super::{Card, Rollout, Wish, Wishes, World, agents};
+use crate::ground::digest::digest_of;
 use crate::inventory::Inventory;
+use crate::resource::fetched;
 use crate::resource::file::File;
 use crate::resource::image::{Image, Origin};
 use crate::resource::package::Packages;
-use crate::resource::service::Service;
-use crate::resource::{Resource, digest_of, fetched};
+use crate::resource::service::{Evidence, Service};
 
-pub(super) const CARD: Card = Card { title: "Docker", desire, check: None, rollout, gate_secs: 0 };
+pub(super) const CARD: Card =
+    Card { title: "Docker", desire, unit: |_| Some("docker"), rollout, ..Card::PLAIN };
+
+const DAEMON: &str = "/etc/docker/daemon.json";
+
+/// Since Docker 23 the engine itself says whether it would start with a file.
+///
+/// Source: dockerd(8), `--validate`.
+const VALIDATE: &str = "if command -v dockerd >/dev/null && dockerd --help 2>/dev/null | grep -q -e --validate; then\n\
+    why=$(dockerd --validate --config-file=\"$new\" 2>&1) || die \"the engine refuses it: $(printf %s \"$why\" | tail -n 1)\"\nfi";
+
+/// What the engine is told of proxies: readable by root alone, unlike what a unit says itself.
+const PROXY: &str = "/etc/docker/proxy.env";
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let docker = &inventory.docker;
     let mut wishes = Wishes::new();
-    let daemon = serde_json::to_string_pretty(&docker.daemon).unwrap_or_else(|_| "{}".to_owned());
-    let daemon = File::new("/etc/docker/daemon.json", format!("{daemon}\n"));
-    let proxy = &inventory.proxy;
-    let environment: Vec<_> =
-        [("HTTP_PROXY", &proxy.http), ("HTTPS_PROXY", &proxy.https), ("NO_PROXY", &proxy.no_proxy)]
-            .into_iter()
-            .filter_map(|(name, value)| Some(json!({"name": name, "value": value.as_ref()?})))
-            .collect();
+    let engine = match &docker.package {
+        Some(package) => engine(world, package)?,
+        None => Vec::new(),
+    };
     for (_, host, _) in inventory.agents() {
-        let mut inputs = vec![daemon.clone()];
-        if !environment.is_empty() {
-            let context = json!({"environment": environment});
-            let text = world.templates.render("docker/proxy.conf", &context)?;
-            let mut file =
-                File::new("/etc/systemd/system/docker.service.d/provision-proxy.conf", text);
-            file.mode = "600";
-            file.after = Some("systemctl daemon-reload");
-            inputs.push(file);
-        }
-        let digest: Vec<String> = inputs.iter().map(File::input).collect();
-        let paths = inputs.iter().map(|file| file.path.clone()).collect();
-        let mut service =
-            Service::running("docker", digest_of(digest.iter().map(String::as_str)), paths);
-        service.ready = Some("docker version >/dev/null");
-        // The engine starts as soon as its package is installed, with the files that are there then.
-        let mut list: Vec<Wish> = inputs
-            .into_iter()
-            .map(|file| Wish::unless(&["docker"], Resource::File(file)))
-            .collect();
-        list.push(Wish::unless(
-            &["docker"],
-            Resource::Packages(Packages::named(
-                "docker",
-                // apt does not install what docker.io only recommends, and needs at run time.
-                [docker.package.as_str(), "iptables"],
-            )),
-        ));
-        list.push(Wish::unless(&["docker"], Resource::Service(service)));
+        let mut list = engine.clone();
         for archive in &docker.images {
             let hex = archive.digest.hex();
             let origin = Origin::Load {
@@ -62,11 +43,52 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             };
             let name = fetched::path(archive).rsplit('/').next().unwrap_or("archive").to_owned();
             let image = Image { name, origin, proxy: inventory.proxy.clone() };
-            list.push(Wish::prepare(Resource::Image(image)));
+            list.push(Wish::prepare(image));
         }
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
+}
+
+/// The engine itself: its package, its files, its service.
+fn engine(world: &World<'_>, package: &str) -> Result<Vec<Wish>, String> {
+    let (inventory, docker) = (world.inventory, &world.inventory.docker);
+    let daemon = serde_json::to_string_pretty(&docker.daemon).unwrap_or_else(|_| "{}".to_owned());
+    let mut daemon = File::new(DAEMON, format!("{daemon}\n"));
+    daemon.trial = Some(VALIDATE);
+    let (variables, secrets) = inventory.proxy.variables();
+    let environment: Vec<_> = variables
+        .into_iter()
+        .map(|(name, value)| json!({"name": name.to_uppercase(), "value": value}))
+        .collect();
+    let mut inputs = vec![daemon];
+    if !environment.is_empty() {
+        let context = json!({"environment": environment});
+        let text = world.templates.render("docker/proxy.env", &context)?;
+        inputs.push(File::private(PROXY, text, secrets, "proxy/docker"));
+        let text = world.templates.render("docker/proxy.conf", &json!({"file": PROXY}))?;
+        let mut unit = File::new("/etc/systemd/system/docker.service.d/provision-proxy.conf", text);
+        unit.after = Some("systemctl daemon-reload");
+        inputs.push(unit);
+    }
+    let digest: Vec<String> = inputs.iter().map(File::input).collect();
+    let paths = inputs.iter().map(|file| file.path.clone()).collect();
+    let mut service =
+        Service::running("docker", digest_of(digest.iter().map(String::as_str)), paths);
+    service.ready = Some("docker version >/dev/null");
+    // What a process was told of proxies stands in no file that it read itself.
+    if environment.is_empty() {
+        let value = serde_json::Value::Object(docker.daemon.clone());
+        service.evidence = Some(Box::new(Evidence::Json { path: DAEMON.to_owned(), value }));
+    }
+    // The engine starts as soon as its package is installed, with the files that are there then.
+    let mut list: Vec<Wish> =
+        inputs.into_iter().map(|file| Wish::unless(&["docker"], file)).collect();
+    // apt does not install what docker.io only recommends, and needs at run time.
+    let packages = Packages::named("docker", [package, "iptables"]);
+    list.push(Wish::unless(&["docker"], packages));
+    list.push(Wish::unless(&["docker"], service));
+    Ok(list)
 }
 
 /// A changed engine disturbs every container of its agent, so it rolls as agents do.

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Card, Wish, Wishes, World, together};
+use super::{Card, Wish, Wishes, World};
 use crate::inventory::{Inventory, MesosPackage, Spark, SparkImage};
-use crate::resource::Resource;
 use crate::resource::image::{Build, Image, Origin};
 
-pub(super) const CARD: Card =
-    Card { title: "Spark image", desire, check: None, rollout: together, gate_secs: 0 };
+pub(super) const CARD: Card = Card { title: "Spark image", desire, ..Card::PLAIN };
 
 /// Where Spark is, in the image and on clients.
-pub(super) const HOME: &str = "/opt/spark";
+pub(crate) const HOME: &str = "/opt/spark";
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
@@ -21,7 +19,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let image = image(world, spark)?;
     Ok(inventory
         .agents()
-        .map(|(_, host, _)| (host.clone(), vec![Wish::prepare(Resource::Image(image.clone()))]))
+        .map(|(_, host, _)| (host.clone(), vec![Wish::prepare(image.clone())]))
         .collect())
 }
 
@@ -54,7 +52,7 @@ fn build(
 ) -> Result<Build, String> {
     // libmesos in the image serves drivers in cluster mode; it can only come from a file.
     let mesos_deb = match &inventory.mesos.package {
-        MesosPackage::Deb(fetch) => Some(fetch.clone()),
+        MesosPackage::Deb { file, .. } => Some(file.clone()),
         MesosPackage::Apt { .. } | MesosPackage::Preinstalled => None,
     };
     let mut all = vec![spark.java.clone()];
@@ -65,12 +63,13 @@ fn build(
             "base": base,
             "packages": all,
             "home": HOME,
+            "directory": super::spark::directory(spark),
             "user": spark.user,
             "mesos_deb": mesos_deb.is_some(),
         }),
     )?;
-    // Facts: Spark on Mesos §10; it does no harm where a version does not need it.
-    let wrapper = world.templates.render("spark/spark-submit", &json!({}))?;
+    // See docs/facts.md, "The dispatcher's driver cores"; it does no harm where a version does not need it.
+    let wrapper = world.templates.render("spark/spark-submit", &json!({ "user": spark.user }))?;
     Ok(Build {
         dockerfile,
         files: vec![("spark-submit".to_owned(), wrapper)],

@@ -5,27 +5,33 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Card, Rollout, Wish, Wishes, World, mesos};
-use crate::health::{Check, MASTER_PORT};
-use crate::inventory::{Credential, Inventory};
+use crate::ground::digest::digest_of;
+use crate::health;
+use crate::inventory::{Credential, Inventory, masters_file};
+use crate::mesos::flags::Component;
+use crate::mesos::{CURL, acls};
 use crate::resource::file::File;
-use crate::resource::service::Service;
-use crate::resource::{Resource, digest_of};
+use crate::resource::link::Link;
+use crate::resource::service::{Evidence, Service};
 use crate::script::slot;
 
 pub(super) const CARD: Card = Card {
     title: "Mesos masters",
     desire,
-    check: Some(Check::Masters),
+    unit: |_| Some("mesos-master"),
+    check: Some(&health::Masters),
     rollout: |_: &Inventory| Rollout::Quorum,
     // A lone master gives up after registry_fetch_timeout (1 min) and systemd waits 20 s.
     gate_secs: 180,
+    ..Card::PLAIN
 };
 
 const DIRECTORY: &str = "/etc/mesos-master";
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
-    let credentials = credentials(inventory);
+    let admits = &inventory.mesos.credentials;
+    let credentials = if admits.keeps() { None } else { credentials(inventory) };
     let log_dir =
         (!inventory.mesos.master_flags.contains_key("log_dir")).then_some("/var/log/mesos");
     let mut wishes = Wishes::new();
@@ -41,62 +47,87 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         flags.extend(role_flags(inventory));
         if let Some(file) = &credentials {
             flags.insert("credentials".to_owned(), format!("file://{}", file.path));
-            let since_1_0 = inventory.mesos.version.at_least(&[1, 0]);
-            if inventory.mesos.credentials.agent.is_some() {
-                let name = if since_1_0 { "authenticate_agents" } else { "authenticate_slaves" };
-                flags.insert(name.to_owned(), "true".to_owned());
-            }
-            if inventory.mesos.credentials.framework.is_some() {
-                let name = if since_1_0 { "authenticate_frameworks" } else { "authenticate" };
-                flags.insert(name.to_owned(), "true".to_owned());
-            }
         }
-        let (directory, files) = mesos::flag_directory(DIRECTORY, &flags);
-        let zk = mesos::zk_file(inventory);
+        let since_1_0 = inventory.mesos.version.at_least(&[1, 0]);
+        if admits.asks_agents() {
+            let name = if since_1_0 { "authenticate_agents" } else { "authenticate_slaves" };
+            flags.insert(name.to_owned(), "true".to_owned());
+        }
+        if admits.asks_frameworks() {
+            let name = if since_1_0 { "authenticate_frameworks" } else { "authenticate" };
+            flags.insert(name.to_owned(), "true".to_owned());
+        }
+        flags.extend(http_flags(inventory));
+        let (mut directory, files) = mesos::flag_directory(DIRECTORY, &flags);
+        let mut more = None;
+        if admits.keeps() {
+            directory.only.get_or_insert_default().insert("credentials".to_owned());
+            more = Some("credentials=kept".to_owned());
+        }
+        let zk = mesos::zk_file(inventory, host);
         let both =
             File::new("/etc/default/mesos", world.templates.render("mesos/mesos", &json!({}))?);
         let defaults = File::new(
             "/etc/default/mesos-master",
-            world
-                .templates
-                .render("mesos/mesos-master", &json!({"port": MASTER_PORT, "log_dir": log_dir}))?,
+            world.templates.render(
+                "mesos/mesos-master",
+                &json!({"port": inventory.mesos.master_port, "log_dir": log_dir}),
+            )?,
         );
 
         let mut list = mesos::package(inventory, host);
         let mut inputs = vec![zk.clone(), both, defaults];
-        if let Some(file) = &credentials {
-            list.push(Wish::roll(Resource::Directory(mesos::secrets_directory())));
-            inputs.push(file.clone());
+        let written = mesos::zk_secret(inventory);
+        let asking = asking(inventory);
+        if credentials.is_some() || written.is_some() || asking.is_some() {
+            list.push(Wish::roll(mesos::secrets_directory()));
         }
+        if let Some((file, link)) = &asking {
+            list.extend([Wish::roll(file.clone()), Wish::roll(link.clone())]);
+        }
+        // Before the file that names it.
+        inputs.splice(0..0, written.clone());
+        inputs.extend(credentials.clone());
         inputs.extend(files);
-        list.push(Wish::roll(Resource::Directory(directory)));
-        list.extend(service(inventory, "mesos-master", DIRECTORY, inputs));
+        for (file, restart) in mesos::managed(&inventory.mesos.master_files) {
+            if restart { inputs.push(file) } else { list.push(Wish::roll(file)) }
+        }
+        list.push(Wish::roll(directory));
+        flags.insert("zk".to_owned(), inventory.zookeeper_url());
+        flags.insert("port".to_owned(), inventory.mesos.master_port.to_string());
+        let evidence = mesos::evidence(inventory, Component::Master, flags);
+        list.extend(service(inventory, "mesos-master", DIRECTORY, inputs, more, Some(evidence)));
+        if !admits.keeps() {
+            list.push(Wish::roll(mesos::old_secrets("master-", credentials.as_ref())));
+        }
+        let asked = asking.as_ref().map(|(file, _)| file);
+        list.push(Wish::roll(mesos::old_secrets("operator-", asked)));
+        list.push(Wish::roll(mesos::old_secrets("zk-", written.as_ref())));
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
 }
 
-/// The input files of a daemon and the daemon.
+/// The input files of a daemon and the daemon; `more` is what it depends on beside them.
 pub(super) fn service(
     inventory: &Inventory,
     unit: &str,
     directory: &str,
     inputs: Vec<File>,
+    more: Option<String>,
+    evidence: Option<Evidence>,
 ) -> Vec<Wish> {
-    let parts: Vec<String> = inputs
-        .iter()
-        .map(File::input)
-        .chain([format!("mesos={}", inventory.mesos.version)])
-        .collect();
+    let parts: Vec<String> =
+        inputs.iter().map(File::input).chain([mesos::build(inventory)]).chain(more).collect();
     let mut paths: Vec<String> = inputs.iter().map(|file| file.path.clone()).collect();
     // A file that came or went is a flag that came or went.
     paths.push(directory.to_owned());
     // dpkg touches it whenever it unpacks the package.
-    paths.push("/var/lib/dpkg/info/mesos.list".to_owned());
-    let service = Service::running(unit, digest_of(parts.iter().map(String::as_str)), paths);
-    let mut wishes: Vec<Wish> =
-        inputs.into_iter().map(|file| Wish::roll(Resource::File(file))).collect();
-    wishes.push(Wish::roll(Resource::Service(service)));
+    paths.push(format!("/var/lib/dpkg/info/{}.list", inventory.mesos.package_name));
+    let mut service = Service::running(unit, digest_of(parts.iter().map(String::as_str)), paths);
+    service.evidence = evidence.map(Box::new);
+    let mut wishes: Vec<Wish> = inputs.into_iter().map(Wish::roll).collect();
+    wishes.push(Wish::roll(service));
     wishes
 }
 
@@ -120,6 +151,58 @@ fn role_flags(inventory: &Inventory) -> BTreeMap<String, String> {
     flags
 }
 
+/// With an operator HTTP asks everybody for a credential, and tells apart who may do what. The user's own
+/// `acls` stay.
+fn http_flags(inventory: &Inventory) -> BTreeMap<String, String> {
+    let credentials = &inventory.mesos.credentials;
+    let mut flags = BTreeMap::new();
+    if credentials.operator.is_none() {
+        return flags;
+    }
+    let mut set = |name: &str, value: String| flags.insert(name.to_owned(), value);
+    set("authenticate_http_readonly", "true".to_owned());
+    set("authenticate_http_readwrite", "true".to_owned());
+    if credentials.asks_frameworks() {
+        // `authenticate_frameworks` asks those that speak the old messages; this asks those that speak HTTP.
+        set("authenticate_http_frameworks", "true".to_owned());
+        set("http_framework_authenticators", "basic".to_owned());
+    }
+    if !inventory.mesos.master_flags.contains_key("acls") {
+        // While some still come with what they had, whose names we may not know, nobody is told by name.
+        let settled = credentials.opening.is_none();
+        let principals = acls::Principals {
+            operators: credentials.operators().map(|it| it.principal.as_str()).collect(),
+            agents: accepted(credentials.agent.as_ref().filter(|_| settled), &credentials.former),
+            frameworks: accepted(
+                credentials.framework.as_ref().filter(|_| settled),
+                &credentials.former,
+            ),
+        };
+        set("acls", acls::of_masters(&principals).to_string());
+    }
+    flags
+}
+
+/// Principals of one kind, where it is asked for any; a former one may have been of either.
+fn accepted<'a>(own: Option<&'a Credential>, former: &'a [Credential]) -> Option<Vec<&'a str>> {
+    let all = [own?].into_iter().chain(former);
+    Some(all.map(|it| it.principal.as_str()).collect())
+}
+
+/// As whom this host's questions and calls to masters are put: a file of curl's, and a link to it by a name
+/// that never changes.
+fn asking(inventory: &Inventory) -> Option<(File, Link)> {
+    let operator = inventory.mesos.credentials.asking()?;
+    let file = mesos::credential_file(
+        &format!("operator-{}.curl", operator.principal),
+        format!("user = \"{}:{}\"\n", operator.principal, slot(0)),
+        vec![operator.secret.clone()],
+        &operator.principal,
+    );
+    let link = Link { path: CURL.to_owned(), target: file.path.clone() };
+    Some((file, link))
+}
+
 /// Principals and secrets that the masters accept.
 fn credentials(inventory: &Inventory) -> Option<File> {
     let accepted = inventory.mesos.credentials.accepted();
@@ -133,12 +216,11 @@ fn credentials(inventory: &Inventory) -> Option<File> {
         .enumerate()
         .map(|(index, principal)| json!({"principal": principal, "secret": slot(index)}))
         .collect();
-    // No principal has a comma in it: other principals, another name.
     let names = known.keys().copied().collect::<Vec<_>>().join(",");
     Some(mesos::credential_file(
-        &format!("master-{names}.json"),
+        &masters_file(&names),
         json!({"credentials": list}).to_string(),
         known.values().map(|credential| credential.secret.clone()).collect(),
-        names,
+        &names,
     ))
 }

@@ -3,55 +3,76 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wish;
-use crate::health::MASTER_PORT;
-use crate::inventory::{HostName, Inventory, MesosPackage};
+use crate::ground::HostName;
+use crate::inventory::{AgentUnit, Inventory, ManagedFile, ManagedText, MesosPackage, SECRETS};
+use crate::mesos::flags::Component;
+use crate::mesos::process::Flags;
 use crate::resource::directory::Directory;
+use crate::resource::fetched;
 use crate::resource::file::{Content, File};
+use crate::resource::leftovers::Leftovers;
 use crate::resource::package::Packages;
-use crate::resource::service::{Service, State};
-use crate::resource::{Resource, fetched};
-use crate::script::{Fix, Step, quote};
+use crate::resource::service::{Evidence, Service, State};
+use crate::script::{Fix, Step, quote, slot};
 
 /// Libraries of which one must be there for anything to run through Mesos.
 pub const LIBRARIES: [&str; 2] = ["/usr/lib/libmesos.so", "/usr/local/lib/libmesos.so"];
 
-/// What the package brings.
-static DAEMONS: [&str; 2] = ["mesos-master", "mesos-slave"];
+/// Where both daemons log.
+pub(super) const LOG_DIR: &str = "/var/log/mesos";
 
-/// Where credentials are kept: root only, outside the directories whose every file is a flag.
-const SECRETS: &str = "/etc/mesos-secrets";
+/// What the package brings.
+fn daemons(inventory: &Inventory) -> &'static [&'static str; 2] {
+    match inventory.mesos.agent_unit {
+        AgentUnit::Slave => &["mesos-master", "mesos-slave"],
+        AgentUnit::Agent => &["mesos-master", "mesos-agent"],
+    }
+}
+
+/// Reads the lists of this one repository, elsewhere: with a line that apt cannot read it would read nothing at
+/// all any more, of no repository. Whether they are signed rightly is asked when it is in its place, with its key.
+///
+/// Source: sources.list(5), "deb822-style format"; apt.conf(5), "Directories".
+const UPDATE: &str = "mkdir -p \"$d/lists/partial\"\n\
+    sed '/^Signed-By:/d' \"$new\" > \"$d/try.sources\"; echo 'Trusted: yes' >> \"$d/try.sources\"\n\
+    why=$(LC_ALL=C apt-get update -q -o Dir::Etc::SourceList=\"$d/try.sources\" -o Dir::Etc::SourceParts=/dev/null \\\n\
+    -o Dir::State::Lists=\"$d/lists\" -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any 2>&1) ||\n\
+    die \"apt cannot read this repository: $(printf '%s\\n' \"$why\" | grep '^[EW]:' | head -n 1)\"";
 
 /// The package on one host, its daemons that do not belong there masked before it comes (the package
 /// enables both everywhere), the others kept quiet until they are configured.
 pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
     let master = inventory.mesos.masters.contains(host);
     let agent = inventory.agent(host).is_some();
-    let daemons = DAEMONS.iter().zip([master, agent]);
+    let both = daemons(inventory);
+    let daemons = both.iter().zip([master, agent]);
     let mut wishes: Vec<Wish> = daemons
         .clone()
         .filter(|(_, wanted)| !wanted)
         // One that runs nevertheless is stopped in its turn, not while others are prepared.
         .map(|(unit, _)| {
-            let masked = Resource::Service(Service::of(unit, State::Masked));
+            let masked = Service::of(unit, State::Masked);
             Wish::unless(std::slice::from_ref(unit), masked)
         })
         .collect();
     let version = inventory.mesos.version.as_str();
-    let mut packages = Packages::named("mesos", ["mesos"]);
-    packages.packages = vec![("mesos".to_owned(), Some(version.to_owned()))];
+    let name = inventory.mesos.package_name.as_str();
+    let mut packages = wanted(inventory);
     packages.quiet =
         daemons.filter(|(_, wanted)| *wanted).map(|(unit, _)| (*unit).to_owned()).collect();
     match &inventory.mesos.package {
-        MesosPackage::Deb(fetch) => {
-            packages.before = fetched::steps(fetch, &inventory.proxy);
-            packages.install = vec![fetched::path(fetch)];
+        MesosPackage::Deb { file, .. } => {
+            packages.before = fetched::steps(file, &inventory.proxy);
+            packages.install = vec![fetched::path(file)];
         }
         MesosPackage::Apt { uri, suite, components, key } => {
             let signed = key.as_ref().map(|_| "/etc/apt/keyrings/mesos.asc");
             let mut text = format!(
-                "# Managed by provision: local changes will be overwritten.\nTypes: deb\nURIs: {uri}\nSuites: {suite}\nComponents: {}\n",
-                components.join(" ")
+                "# Managed by provision: local changes will be overwritten.\nTypes: deb\nURIs: {uri}\nSuites: {suite}\n"
             );
+            if !components.is_empty() {
+                text.push_str(&format!("Components: {}\n", components.join(" ")));
+            }
             if let (Some(signed), Some(key)) = (signed, key) {
                 text.push_str(&format!("Signed-By: {signed}\n"));
                 packages.before = fetched::steps(key, &inventory.proxy);
@@ -60,25 +81,67 @@ pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
                     quote(&fetched::path(key))
                 ))));
             }
-            wishes.push(Wish::prepare(Resource::File(File::new(
-                "/etc/apt/sources.list.d/mesos.sources",
-                text,
-            ))));
+            let mut sources = File::new("/etc/apt/sources.list.d/mesos.sources", text);
+            sources.trial = Some(UPDATE);
+            wishes.push(Wish::prepare(sources));
             // The newest build of the version asked for, whatever its Debian revision.
-            packages.install = vec![format!("mesos={}*", version)];
+            packages.install = vec![format!("{name}={version}*")];
         }
         MesosPackage::Preinstalled => {
             packages.before = vec![Step::Run(Fix::new(format!(
                 "die {}",
                 quote(&format!(
-                    "mesos {version} is not installed, and the inventory says `preinstalled: true`; install it or name a package"
+                    "{name} {version} is not installed, and the inventory says `preinstalled: true`; install it or name a package"
                 ))
             )))];
         }
     }
-    let packages = Resource::Packages(packages);
-    wishes.push(Wish::unless(&DAEMONS, packages));
+    wishes.push(Wish::unless(both, packages));
     wishes
+}
+
+/// What tells that a daemon that somebody else started runs as wanted: all its flags are these.
+pub(super) fn evidence(inventory: &Inventory, daemon: Component, mut flags: Flags) -> Evidence {
+    flags.entry("log_dir".to_owned()).or_insert_with(|| LOG_DIR.to_owned());
+    let version = inventory.mesos.version.clone();
+    Evidence::Flags { daemon, flags, version, package: wanted(inventory) }
+}
+
+/// The package, without how it comes.
+fn wanted(inventory: &Inventory) -> Packages {
+    let name = inventory.mesos.package_name.as_str();
+    let mut packages = Packages::named("mesos", [name]);
+    packages.packages = vec![(name.to_owned(), Some(inventory.mesos.version.as_str().to_owned()))];
+    if let MesosPackage::Deb { contents, .. } = &inventory.mesos.package {
+        packages.contents = contents.clone().map(|digest| (name.to_owned(), digest));
+    }
+    packages
+}
+
+/// Files of the user's own, each with whether its daemon is started anew when it changes.
+pub(super) fn managed(files: &[ManagedFile]) -> Vec<(File, bool)> {
+    let file = |it: &ManagedFile| {
+        let content = match &it.text {
+            ManagedText::Plain(text) => Content::Text(text.clone()),
+            ManagedText::Secret(secret) => Content::Secret {
+                template: slot(0),
+                secrets: vec![secret.clone()],
+                label: it.path.clone(),
+            },
+        };
+        let (owner, group) = (it.owner.clone(), it.group.clone());
+        (File { content, owner, group, mode: it.mode, ..File::new(&*it.path, "") }, it.restart)
+    };
+    files.iter().map(file).collect()
+}
+
+/// Which Mesos a process depends on, for a service's digest.
+pub(super) fn build(inventory: &Inventory) -> String {
+    let version = &inventory.mesos.version;
+    match &inventory.mesos.package {
+        MesosPackage::Deb { contents: Some(digest), .. } => format!("mesos={version} {digest}"),
+        _ => format!("mesos={version}"),
+    }
 }
 
 /// A directory in which every file is a flag, owned whole: each flag's file holds the value and
@@ -101,17 +164,10 @@ pub(super) fn flag_directory(
 pub(super) fn credential_file(
     name: &str,
     template: String,
-    secrets: Vec<crate::inventory::SecretRef>,
-    label: String,
+    secrets: Vec<crate::ground::SecretRef>,
+    label: &str,
 ) -> File {
-    File {
-        path: format!("{SECRETS}/{name}"),
-        content: Content::Secret { template, secrets, label },
-        owner: "root".to_owned(),
-        group: "root".to_owned(),
-        mode: "600",
-        after: None,
-    }
+    File::private(&format!("{SECRETS}/{name}"), template, secrets, label)
 }
 
 /// Name of an agent's file of credentials.
@@ -124,6 +180,12 @@ pub fn agent_credential_flag(principal: &str) -> String {
     format!("file://{SECRETS}/{}\n", agent_credential(principal))
 }
 
+/// Files of credentials whose names begin so, but the one that is used: a principal that was given up leaves none.
+pub(super) fn old_secrets(prefix: &'static str, used: Option<&File>) -> Leftovers {
+    let name = |file: &File| file.path.rsplit('/').next().unwrap_or_default().to_owned();
+    Leftovers { directory: SECRETS.to_owned(), prefix, used: used.map(name).into_iter().collect() }
+}
+
 /// The directory of credentials.
 pub(super) fn secrets_directory() -> Directory {
     let mut directory = Directory::new(SECRETS);
@@ -134,12 +196,30 @@ pub(super) fn secrets_directory() -> Directory {
 /// `http://address:port` of every master.
 pub(super) fn master_urls(inventory: &Inventory) -> Vec<String> {
     let hosts = inventory.mesos.masters.iter().filter_map(|host| inventory.hosts.get(host));
-    hosts
-        .map(|host| format!("http://{}", std::net::SocketAddr::new(host.address, MASTER_PORT)))
-        .collect()
+    hosts.map(|host| inventory.master_at(host).http()).collect()
 }
 
-/// `/etc/mesos/zk`, which both daemons' defaults read.
-pub(super) fn zk_file(inventory: &Inventory) -> File {
-    File::new("/etc/mesos/zk", format!("{}\n", inventory.zookeeper_url()))
+/// `/etc/mesos/zk`, which both daemons' defaults read: where ZooKeeper is, or on a master's host the file that
+/// says it with the secret. Agents and frameworks only read what everybody may read.
+pub(super) fn zk_file(inventory: &Inventory, host: &HostName) -> File {
+    let secret = zk_secret(inventory).filter(|_| inventory.mesos.masters.contains(host));
+    let at = secret.map_or_else(|| inventory.zookeeper_url(), |it| format!("file://{}", it.path));
+    File::new("/etc/mesos/zk", format!("{at}\n"))
+}
+
+/// The URL with which masters write their znodes. A flag that names a file is printed as that name.
+pub(super) fn zk_secret(inventory: &Inventory) -> Option<File> {
+    let writer = inventory.mesos.access.writing()?;
+    let principal = &writer.principal;
+    Some(credential_file(
+        &format!("zk-{principal}"),
+        format!(
+            "zk://{principal}:{}@{}{}",
+            slot(0),
+            inventory.zookeeper_connect(),
+            inventory.mesos.znode
+        ),
+        vec![writer.secret.clone()],
+        principal,
+    ))
 }

@@ -1,15 +1,17 @@
 //! Tasks: all we know about one component, on one card. The match on tasks exists once, here.
 //!
-//! To add a component: one file with a card, one variant in [`Task`] at its place in the order.
+//! To add a component: one file with a card, its `mod` line, one variant in [`Task`] at its place in the order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::{Check, Health};
-use crate::inventory::{HostName, Inventory};
-use crate::mesos::live::AgentInfo;
+use crate::ground::HostName;
+use crate::health::{Answers, Check, Health, Replies, Running};
+use crate::inventory::Inventory;
+use crate::mesos::master::Listed;
 use crate::resource::{Resource, ResourceId};
 use crate::template::Templates;
 
@@ -17,69 +19,79 @@ pub(crate) mod agents;
 mod base;
 mod dispatcher;
 mod docker;
-mod image;
+pub(crate) mod image;
 mod masters;
 pub mod mesos;
 mod retired;
 mod smoke;
 mod spark;
-mod weights;
+pub(crate) mod weights;
+mod znodes;
 mod zookeeper;
 
-/// The components, in the order in which they are rolled.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// What every host needs.
-    Base,
-    /// Hosts taken out of everything.
-    Retired,
-    /// The ensemble.
-    Zookeeper,
-    /// The engine of the agents.
-    Docker,
-    /// The image of Spark's executors.
-    Image,
-    /// Mesos masters.
-    Masters,
-    /// Weights of roles.
-    Weights,
-    /// Mesos agents.
-    Agents,
-    /// Spark on clients.
-    Spark,
-    /// The MesosClusterDispatcher.
-    Dispatcher,
-    /// The proof that it works.
-    Smoke,
+/// Declares the components: the enum, all of them in order, and the one match.
+macro_rules! tasks {
+    ($($(#[$doc:meta])* $Task:ident($module:ident),)*) => {
+        /// The components, in the order in which they are rolled.
+        #[derive(
+            Debug,
+            Clone,
+            Copy,
+            PartialEq,
+            Eq,
+            PartialOrd,
+            Ord,
+            Hash,
+            Serialize,
+            Deserialize,
+            schemars::JsonSchema,
+        )]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Task {
+            $($(#[$doc])* $Task,)*
+        }
+
+        /// All tasks in order.
+        pub const ALL: [Task; [$(stringify!($Task)),*].len()] = [$(Task::$Task),*];
+
+        impl Task {
+            /// Its name, as `-t` takes it, and its card.
+            fn entry(self) -> (&'static str, Card) {
+                match self {
+                    $(Task::$Task => (stringify!($module), $module::CARD),)*
+                }
+            }
+        }
+    };
 }
 
-/// All tasks in order.
-pub const ALL: [Task; 11] = [
-    Task::Base,
-    Task::Retired,
-    Task::Zookeeper,
-    Task::Docker,
-    Task::Image,
-    Task::Masters,
-    Task::Weights,
-    Task::Agents,
-    Task::Spark,
-    Task::Dispatcher,
-    Task::Smoke,
-];
+// In the order in which they are rolled.
+tasks! {
+    /// What every host needs.
+    Base(base),
+    /// The ensemble.
+    Zookeeper(zookeeper),
+    /// The engine of the agents.
+    Docker(docker),
+    /// The image of Spark's executors.
+    Image(image),
+    /// Mesos masters.
+    Masters(masters),
+    /// Who may write below the masters' path.
+    Znodes(znodes),
+    /// Weights of roles.
+    Weights(weights),
+    /// Mesos agents.
+    Agents(agents),
+    /// Spark on clients.
+    Spark(spark),
+    /// The MesosClusterDispatcher.
+    Dispatcher(dispatcher),
+    /// What nobody asks for any more.
+    Retired(retired),
+    /// The proof that it works.
+    Smoke(smoke),
+}
 
 /// All we know about one component.
 #[derive(Debug, Clone, Copy)]
@@ -88,12 +100,29 @@ pub struct Card {
     pub title: &'static str,
     /// What should be true on each of its hosts, in the order in which it is made so.
     pub desire: fn(&World<'_>) -> Result<Wishes, String>,
+    /// The unit that its process runs as, without `.service`.
+    pub unit: fn(&Inventory) -> Option<&'static str>,
     /// How its members' health is asked.
-    pub check: Option<Check>,
+    pub check: Option<&'static dyn Check>,
     /// Who goes together.
     pub rollout: fn(&Inventory) -> Rollout,
     /// How long a gate waits.
     pub gate_secs: u64,
+    /// Completes what is to be made right on a host by what its component announces now.
+    pub settle: fn(&Inventory, &HostName, &Judged, &mut Arc<Resource>),
+}
+
+impl Card {
+    /// A component that has no members to ask and rolls everywhere at once.
+    const PLAIN: Card = Card {
+        title: "",
+        desire: |_| Ok(Wishes::new()),
+        unit: |_| None,
+        check: None,
+        rollout: |_| Rollout::Together,
+        gate_secs: 0,
+        settle: |_, _, _, _| {},
+    };
 }
 
 /// What a task's card may look at.
@@ -103,9 +132,6 @@ pub struct World<'a> {
     pub inventory: &'a Inventory,
     /// The templates.
     pub templates: &'a Templates,
-    /// Live agents by address, when a leading master was asked: how an agent must be restarted
-    /// depends on what it announces now.
-    pub live: Option<&'a BTreeMap<String, AgentInfo>>,
 }
 
 /// What should be true, by host, in order.
@@ -114,8 +140,8 @@ pub type Wishes = BTreeMap<HostName, Vec<Wish>>;
 /// One resource and when it may be made right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wish {
-    /// The resource.
-    pub resource: Resource,
+    /// The resource. Actions that make it right share it.
+    pub resource: Arc<Resource>,
     /// When.
     pub when: When,
 }
@@ -151,7 +177,7 @@ pub struct Desired {
     pub tasks: BTreeMap<Task, Wishes>,
 }
 
-/// What should be true on each host; nothing is read from the world but the live agents.
+/// What should be true on each host; nothing is read from the world.
 ///
 /// # Errors
 /// A template that does not render: its name, line and what is undefined.
@@ -182,50 +208,60 @@ pub fn desire_of(world: &World<'_>, tasks: &[Task]) -> Result<Desired, String> {
 impl Task {
     /// Its card.
     pub fn card(self) -> Card {
-        match self {
-            Task::Base => base::CARD,
-            Task::Retired => retired::CARD,
-            Task::Zookeeper => zookeeper::CARD,
-            Task::Docker => docker::CARD,
-            Task::Image => image::CARD,
-            Task::Masters => masters::CARD,
-            Task::Weights => weights::CARD,
-            Task::Agents => agents::CARD,
-            Task::Spark => spark::CARD,
-            Task::Dispatcher => dispatcher::CARD,
-            Task::Smoke => smoke::CARD,
-        }
+        self.entry().1
+    }
+
+    /// The unit that its process runs as, without `.service`.
+    pub fn unit(self, inventory: &Inventory) -> Option<&'static str> {
+        (self.card().unit)(inventory)
     }
 
     /// Its name as `-t` takes it.
     pub fn name(self) -> &'static str {
-        match self {
-            Task::Base => "base",
-            Task::Retired => "retired",
-            Task::Zookeeper => "zookeeper",
-            Task::Docker => "docker",
-            Task::Image => "image",
-            Task::Masters => "masters",
-            Task::Weights => "weights",
-            Task::Agents => "agents",
-            Task::Spark => "spark",
-            Task::Dispatcher => "dispatcher",
-            Task::Smoke => "smoke",
-        }
+        self.entry().0
     }
 
     /// The task of a name.
     pub fn parse(name: &str) -> Option<Task> {
         ALL.into_iter().find(|task| task.name() == name)
     }
+}
 
-    /// How its members serve.
-    pub fn health(
-        self,
-        inventory: &Inventory,
-        answers: &BTreeMap<HostName, crate::health::Replies>,
-    ) -> Option<Health> {
-        self.card().check.map(|check| check.judge(inventory, answers))
+/// What components answered, judged once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judged {
+    /// How the members of each task serve that has a check.
+    pub health: BTreeMap<Task, Health>,
+    /// Tasks whose members only one host could judge, which does not answer.
+    pub silent: BTreeMap<Task, HostName>,
+    /// The leading master's agents by address; `None` when no leader answered.
+    pub agents: Option<BTreeMap<String, Listed>>,
+    /// The leading master's host.
+    pub leader: Option<HostName>,
+    /// Where membership stands.
+    pub running: Running,
+}
+
+impl Judged {
+    /// Judges the replies of all hosts that could be asked; members that run and are no longer wanted count
+    /// with the others.
+    pub fn new(
+        inventory: &Arc<Inventory>,
+        replies: &BTreeMap<HostName, Replies>,
+        running: Running,
+    ) -> Judged {
+        let inventory = &*running.beside(inventory);
+        let answers = Answers::new(inventory, replies);
+        let mut judged = Judged::default();
+        for task in ALL {
+            let Some(check) = task.card().check else { continue };
+            judged.health.insert(task, check.judge(inventory, &answers));
+            judged.silent.extend(check.silent_judge(inventory, &answers).map(|host| (task, host)));
+        }
+        judged.leader = judged.health.get(&Task::Masters).and_then(|it| it.leader.clone());
+        judged.agents = answers.into_agents();
+        judged.running = running;
+        judged
     }
 }
 
@@ -236,27 +272,22 @@ impl Desired {
             wishes.get(host).into_iter().flatten().map(move |wish| (*task, wish))
         })
     }
-
-    /// One resource of one host.
-    pub fn find(&self, host: &HostName, task: Task, id: &ResourceId) -> Option<&Wish> {
-        self.tasks.get(&task)?.get(host)?.iter().find(|wish| wish.resource.id() == *id)
-    }
 }
 
 impl Wish {
     /// Something to be made right before anything rolls.
-    pub fn prepare(resource: Resource) -> Wish {
-        Wish { resource, when: When::Prepare }
+    pub fn prepare(resource: impl Into<Resource>) -> Wish {
+        Wish { resource: Arc::new(resource.into()), when: When::Prepare }
     }
 
     /// Something to be made right in its task's wave.
-    pub fn roll(resource: Resource) -> Wish {
-        Wish { resource, when: When::Roll }
+    pub fn roll(resource: impl Into<Resource>) -> Wish {
+        Wish { resource: Arc::new(resource.into()), when: When::Roll }
     }
 
     /// Something that may be made right early only where none of these units runs.
-    pub fn unless(units: &'static [&'static str], resource: Resource) -> Wish {
-        Wish { resource, when: When::PrepareUnless(units) }
+    pub fn unless(units: &'static [&'static str], resource: impl Into<Resource>) -> Wish {
+        Wish { resource: Arc::new(resource.into()), when: When::PrepareUnless(units) }
     }
 }
 
@@ -264,8 +295,4 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
-}
-
-fn together(_: &Inventory) -> Rollout {
-    Rollout::Together
 }

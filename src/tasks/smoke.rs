@@ -5,33 +5,40 @@ use serde_json::json;
 
 use super::image::HOME;
 use super::{Card, Rollout, Wish, Wishes, World, image, spark};
-use crate::inventory::{HostName, Inventory, Spark};
-use crate::resource::proof::{NOT_RUN, Proof};
-use crate::resource::{Resource, digest_of};
+use crate::ground::digest::digest_of;
+use crate::ground::{Endpoint, HostName};
+use crate::inventory::{Agent, HOST_ATTRIBUTE, Inventory, Spark};
+use crate::resource::proof::{Engine, NOT_RUN, Pinned, Proof};
+use crate::simulate::application::applications;
+use crate::simulate::executors::executor_mib;
 
-pub(super) const CARD: Card =
-    Card { title: "smoke test", desire, check: None, rollout, gate_secs: 0 };
+pub(super) const CARD: Card = Card { title: "smoke test", desire, rollout, ..Card::PLAIN };
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let mut wishes = Wishes::new();
     let Some(spark) = &inventory.spark else { return Ok(wishes) };
+    // Nothing would ever offer these jobs anything.
+    if inventory.agents().next().is_none() {
+        return Ok(wishes);
+    }
     let image = image::image(world, spark)?;
-    let timeout_secs = inventory.smoke.timeout.as_secs();
-    let in_image = world.templates.render(
-        "smoke/pi-in-image.sh",
-        &json!({
-            "home": HOME,
-            "image": image.name,
-            "timeout_secs": timeout_secs,
-            "slices": inventory.smoke.slices,
-        }),
-    )?;
-    let input = image.input();
+    let in_image = |timeout_secs: u64| {
+        world.templates.render(
+            "smoke/pi-in-image.sh",
+            &json!({
+                "home": HOME,
+                "image": image.name,
+                "timeout_secs": timeout_secs,
+                "slices": inventory.smoke.slices,
+            }),
+        )
+    };
+    let (input, script) = (image.input(), in_image(inventory.smoke.timeout.as_secs())?);
+    let digest = digest_of([input.as_str(), in_image(UNTIMED)?.as_str()]);
     for (_, host, _) in inventory.agents() {
-        let digest = digest_of([input.as_str(), in_image.as_str()]);
-        let proof = Proof::new("pi-in-image", digest, in_image.clone());
-        wishes.entry(host.clone()).or_default().push(Wish::roll(Resource::Proof(proof)));
+        let proof = Proof::new("pi-in-image", digest.clone(), script.clone());
+        wishes.entry(host.clone()).or_default().push(Wish::roll(proof));
     }
     // One client proves for all: two would compete for the same room.
     if let Some(client) = spark.clients.first() {
@@ -48,6 +55,19 @@ fn rollout(inventory: &Inventory) -> Rollout {
     Rollout::Last(clients.collect())
 }
 
+/// What stands for the limit where a proof's digest is made: waiting longer proves nothing else.
+const UNTIMED: u64 = 0;
+
+/// What plays Mesos here: the stand-in says so in its version.
+fn engine(inventory: &Inventory) -> Engine {
+    if inventory.mesos.version.as_str().contains("standin") {
+        Engine::StandIn
+    } else {
+        Engine::Mesos
+    }
+}
+
+/// As a user of the client submits it: nothing is added but where it must run.
 fn through_mesos(
     world: &World<'_>,
     spark: &Spark,
@@ -55,88 +75,90 @@ fn through_mesos(
     image: &str,
 ) -> Result<Vec<Wish>, String> {
     let inventory = world.inventory;
-    let Some(machine) = inventory.hosts.get(client) else { return Ok(Vec::new()) };
-    let (base, common) = (base(inventory, spark, image), smoke_settings(spark));
-    let mut wishes = Vec::new();
-    let mut add = |name: String, agent: Option<&HostName>, subject: String| {
-        let mut settings = common.clone();
-        if let Some(agent) = agent {
-            settings.push(format!("spark.mesos.constraints=provision_host:{agent}"));
-        }
-        let script = world.templates.render(
-            "smoke/pi-through-mesos.sh",
-            &json!({
-                "home": HOME,
-                "user": spark.user,
-                "name": format!("provision-{name}"),
-                "address": machine.address.to_string(),
-                "settings": settings,
-                "slices": inventory.smoke.slices,
-                "timeout_secs": inventory.smoke.timeout.as_secs(),
-                "not_run": NOT_RUN,
-            }),
-        )?;
-        let digest = digest_of([base.as_str(), subject.as_str(), script.as_str()]);
-        let mut proof = Proof::new(&name, digest, script);
-        proof.agent = agent.cloned();
-        wishes.push(Wish::roll(Resource::Proof(proof)));
-        Ok::<(), String>(())
-    };
+    if !inventory.hosts.contains_key(client) {
+        return Ok(Vec::new());
+    }
+    let base = base(inventory, spark, image);
     let everybody: Vec<String> = inventory
         .agents()
         .map(|(_, host, agent)| format!("{host} {} {}", agent.attributes, agent.resources))
         .collect();
-    add("pi-through-mesos".to_owned(), None, everybody.join("\n"))?;
+    let mut wishes = Vec::new();
+    let mut add = |name: String, pinned: Option<Pinned>, subject: &str| {
+        let on =
+            |pinned: &Pinned| format!("spark.mesos.constraints=provision_host:{}", pinned.agent);
+        let script = |timeout_secs: u64| {
+            world.templates.render(
+                "smoke/pi-through-mesos.sh",
+                &json!({
+                    "home": HOME,
+                    "user": spark.user,
+                    "constraints": pinned.as_ref().map(on),
+                    "agents": if pinned.is_some() { 1 } else { everybody.len() },
+                    "slices": inventory.smoke.slices,
+                    "timeout_secs": timeout_secs,
+                    "not_run": NOT_RUN,
+                }),
+            )
+        };
+        let digest = digest_of([base.as_str(), subject, script(UNTIMED)?.as_str()]);
+        let mut proof = Proof::new(&name, digest, script(inventory.smoke.timeout.as_secs())?);
+        proof.pinned = pinned;
+        proof.engine = engine(inventory);
+        wishes.push(Wish::roll(proof));
+        Ok::<(), String>(())
+    };
+    add("pi-through-mesos".to_owned(), None, &everybody.join("\n"))?;
     if inventory.smoke.each_agent {
-        for ((_, host, _), subject) in inventory.agents().zip(&everybody) {
-            add(format!("pi-on-{host}"), Some(host), subject.clone())?;
+        let known = |agent: &Agent| agent.attributes.0.contains_key(HOST_ATTRIBUTE);
+        for ((_, host, agent), subject) in inventory.agents().zip(&everybody) {
+            if !known(agent) {
+                continue;
+            }
+            add(format!("pi-on-{host}"), pinned(inventory, host), subject)?;
         }
     }
     Ok(wishes)
+}
+
+/// An executor of a plain submit on one agent. Without `spark.executor.cores` it takes what cores there are:
+/// one is enough.
+fn pinned(inventory: &Inventory, agent: &HostName) -> Option<Pinned> {
+    let plain =
+        applications(inventory).into_iter().find(|application| application.name.is_none())?;
+    Some(Pinned {
+        agent: agent.clone(),
+        cpus: f64::from(plain.workload.cores.unwrap_or(1)),
+        memory_mib: executor_mib(&plain.workload, &plain.settings) as f64,
+    })
 }
 
 fn in_cluster_mode(world: &World<'_>, spark: &Spark, image: &str) -> Result<Option<Wish>, String> {
     let inventory = world.inventory;
     let Some(dispatcher) = &spark.dispatcher else { return Ok(None) };
     let address = dispatcher.hosts.first().and_then(|host| inventory.hosts.get(host));
-    let Some(address) = address.map(|host| host.address) else { return Ok(None) };
-    let mut properties = spark::settings(inventory, spark);
-    for line in smoke_settings(spark) {
-        if let Some((key, value)) = line.split_once('=') {
-            properties.insert(key.to_owned(), value.to_owned());
-        }
-    }
-    properties.extend(
-        [
-            ("spark.app.name", "provision-pi-in-cluster-mode".to_owned()),
-            ("spark.submit.deployMode", "cluster".to_owned()),
-            ("spark.master", format!("mesos://{address}:{}", dispatcher.port)),
-            ("spark.driver.memory", "512m".to_owned()),
-            ("spark.driver.supervise", "false".to_owned()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value)),
-    );
-    // The path of an application in the image; PyPI's Spark has no examples jar, every one has this.
-    let request = json!({
-        "action": "CreateSubmissionRequest",
-        "clientSparkVersion": spark.version.as_str(),
-        "appResource": format!("local://{HOME}/examples/src/main/python/pi.py"),
-        "mainClass": "",
-        "appArgs": [inventory.smoke.slices.to_string()],
-        "environmentVariables": {},
-        "sparkProperties": properties,
-    });
-    let script = world.templates.render(
-        "smoke/pi-in-cluster-mode.sh",
-        &json!({
-            "rest": format!("http://{address}:{}", dispatcher.port),
-            "request": request.to_string(),
-            "timeout_secs": inventory.smoke.timeout.as_secs(),
-            "not_run": NOT_RUN,
-        }),
-    )?;
-    let digest = digest_of([&*base(inventory, spark, image), script.as_str()]);
-    Ok(Some(Wish::roll(Resource::Proof(Proof::new("pi-in-cluster-mode", digest, script)))))
+    let Some(rest) = address.map(|host| Endpoint::new(host.address, dispatcher.port)) else {
+        return Ok(None);
+    };
+    let script = |timeout_secs: u64| {
+        world.templates.render(
+            "smoke/pi-in-cluster-mode.sh",
+            &json!({
+                "home": HOME,
+                "user": spark.user,
+                "rest": rest.http(),
+                "master": format!("mesos://{rest}"),
+                "slices": inventory.smoke.slices,
+                "timeout_secs": timeout_secs,
+                "not_run": NOT_RUN,
+            }),
+        )
+    };
+    let digest = digest_of([&*base(inventory, spark, image), script(UNTIMED)?.as_str()]);
+    let mut proof =
+        Proof::new("pi-in-cluster-mode", digest, script(inventory.smoke.timeout.as_secs())?);
+    proof.engine = engine(inventory);
+    Ok(Some(Wish::roll(proof)))
 }
 
 /// What any run through Mesos depends on.
@@ -152,13 +174,4 @@ fn base(inventory: &Inventory, spark: &Spark, image: &str) -> String {
         image,
         &settings.join("\n"),
     ])
-}
-
-/// A Pi must end even where the user's defaults ask for more than there is: small executors, few cores.
-fn smoke_settings(spark: &Spark) -> Vec<String> {
-    let mut settings = vec!["spark.executor.memory=512m".to_owned()];
-    settings.push("spark.executor.cores=1".to_owned());
-    let wanted = spark.defaults.get("spark.cores.max").and_then(|n| n.parse::<u32>().ok());
-    settings.push(format!("spark.cores.max={}", wanted.unwrap_or(2).min(4)));
-    settings
 }

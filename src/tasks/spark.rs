@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::image::HOME;
-use super::{Card, Wish, Wishes, World, mesos, together};
-use crate::inventory::{HostName, Inventory, Spark};
-use crate::resource::Resource;
+use super::{Card, Wish, Wishes, World, mesos};
+use crate::ground::HostName;
+use crate::inventory::{Inventory, Spark};
+use crate::mesos::compatibility;
 use crate::resource::directory::Directory;
 use crate::resource::file::{Content, File};
+use crate::resource::leftovers::Leftovers;
 use crate::resource::link::Link;
 use crate::resource::package::Packages;
 use crate::resource::unpacked::Unpacked;
 use crate::resource::user::User;
 use crate::script::slot;
 
-pub(super) const CARD: Card =
-    Card { title: "Spark", desire, check: None, rollout: together, gate_secs: 0 };
+pub(super) const CARD: Card = Card { title: "Spark", desire, ..Card::PLAIN };
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
@@ -25,8 +26,14 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let mut wishes = Wishes::new();
     // Mesos runs tasks as the user who submitted them, so that account must be on agents too.
     for (_, host, _) in inventory.agents() {
-        let user = Resource::User(User { name: spark.user.clone() });
-        wishes.insert(host.clone(), vec![Wish::prepare(user)]);
+        let user = User { name: spark.user.clone() };
+        let list = wishes.entry(host.clone()).or_default();
+        list.push(Wish::prepare(user));
+        // A driver that the dispatcher starts authenticates from its agent.
+        if spark.dispatcher.is_some() {
+            list.extend(secrets(inventory, spark));
+        }
+        list.push(Wish::roll(old_secrets(inventory)));
     }
     for host in hosts(inventory, spark) {
         let list = wishes.entry(host.clone()).or_default();
@@ -56,32 +63,27 @@ fn client(world: &World<'_>, spark: &Spark, host: &HostName) -> Result<Vec<Wish>
     let inventory = world.inventory;
     let directory = directory(spark);
     let mut wishes = vec![
-        Wish::prepare(Resource::User(User { name: spark.user.clone() })),
-        Wish::prepare(Resource::Packages(Packages::named(
-            "spark",
-            [spark.java.as_str(), "python3"],
-        ))),
+        Wish::prepare(User { name: spark.user.clone() }),
+        Wish::prepare(Packages::named("spark", [spark.java.as_str(), "python3"])),
     ];
     wishes.extend(mesos::package(inventory, host));
-    wishes.push(Wish::prepare(Resource::Unpacked(Unpacked::new(
+    wishes.push(Wish::prepare(Unpacked::new(
         directory.clone(),
         spark.archive.clone(),
         inventory.proxy.clone(),
         "bin/spark-submit",
-    ))));
-    if let Some(secret) = secret(inventory, spark) {
-        let mut secrets = Directory::new("/etc/spark-secrets");
-        "spark".clone_into(&mut secrets.group);
-        secrets.group.clone_from(&spark.user);
-        secrets.mode = "750";
-        wishes.push(Wish::roll(Resource::Directory(secrets)));
-        wishes.push(Wish::roll(Resource::File(secret)));
+    )));
+    wishes.extend(secrets(inventory, spark));
+    wishes.push(Wish::roll(Directory::new(format!("{directory}/conf"))));
+    wishes.extend(files(world, spark, host)?.into_iter().map(Wish::roll));
+    if spark.clients.contains(host) {
+        let files = mesos::managed(&spark.client_files);
+        wishes.extend(files.into_iter().map(|(file, _)| Wish::roll(file)));
     }
-    wishes.push(Wish::roll(Resource::Directory(Directory::new(format!("{directory}/conf")))));
-    wishes.extend(files(world, spark, host)?.into_iter().map(|f| Wish::roll(Resource::File(f))));
     // Last: whoever follows the link finds all of it configured.
     let link = Link { path: HOME.to_owned(), target: directory };
-    wishes.push(Wish::roll(Resource::Link(link)));
+    wishes.push(Wish::roll(link));
+    wishes.push(Wish::roll(old_secrets(inventory)));
     Ok(wishes)
 }
 
@@ -104,12 +106,21 @@ pub(super) fn files(
         spark.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     let env = world.templates.render(
         "spark/spark-env.sh",
-        &json!({"address": machine.address.to_string(), "environment": environment}),
+        &json!({
+            "address": machine.address.to_string(),
+            "java": openjdk(&spark.java),
+            "environment": environment,
+        }),
     )?;
     Ok(vec![
         File::new(format!("{directory}/conf/spark-defaults.conf"), defaults),
         File::new(format!("{directory}/conf/spark-env.sh"), env),
     ])
+}
+
+/// The number in the name of a Java of Debian's; others are where their packagers put them.
+fn openjdk(package: &str) -> Option<u32> {
+    package.strip_prefix("openjdk-").and_then(compatibility::java_of_package)
 }
 
 /// Lines of spark-defaults.conf: ours, with the user's in their place.
@@ -134,11 +145,35 @@ pub(super) fn settings(inventory: &Inventory, spark: &Spark) -> BTreeMap<String,
     let mut settings: BTreeMap<String, String> =
         settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     settings.extend(spark.defaults.clone());
+    if inventory.mesos.credentials.framework.is_some() && spark.dispatcher.is_some() {
+        // Executors and drivers of the dispatcher get the same volumes; a driver reads the secret.
+        let ours = format!("{SECRETS}:{SECRETS}:ro");
+        let volumes = settings.entry("spark.mesos.executor.docker.volumes".to_owned()).or_default();
+        *volumes = if volumes.is_empty() { ours } else { format!("{volumes},{ours}") };
+    }
     settings
 }
 
+/// Where the secrets are: on clients, on agents, and inside containers that a driver may be in.
+const SECRETS: &str = "/etc/spark-secrets";
+
 fn secret_path(principal: &str) -> String {
-    format!("/etc/spark-secrets/{principal}")
+    format!("{SECRETS}/{principal}")
+}
+
+/// The principal's secret in a file of its own, and the directory around it.
+fn secrets(inventory: &Inventory, spark: &Spark) -> Vec<Wish> {
+    let Some(secret) = secret(inventory, spark) else { return Vec::new() };
+    let mut directory = Directory::new(SECRETS);
+    directory.group.clone_from(&spark.user);
+    directory.mode = "750";
+    vec![Wish::roll(directory), Wish::roll(secret)]
+}
+
+/// Secrets of principals that were given up.
+fn old_secrets(inventory: &Inventory) -> Leftovers {
+    let used = inventory.mesos.credentials.framework.iter().map(|it| it.principal.clone());
+    Leftovers { directory: SECRETS.to_owned(), prefix: "", used: used.collect() }
 }
 
 fn secret(inventory: &Inventory, spark: &Spark) -> Option<File> {
@@ -153,6 +188,7 @@ fn secret(inventory: &Inventory, spark: &Spark) -> Option<File> {
         owner: spark.user.clone(),
         group: spark.user.clone(),
         mode: "600",
+        trial: None,
         after: None,
     })
 }

@@ -4,25 +4,28 @@
 use serde_json::json;
 
 use super::{Card, Rollout, Wish, Wishes, World};
-use crate::health::Check;
-use crate::inventory::{Inventory, ZooKeeper};
+use crate::ground::digest::digest_of;
+use crate::ground::endpoint::bracketed;
+use crate::health;
+use crate::inventory::{Inventory, JAVA_OPTIONS, ZooKeeper, java_options};
 use crate::resource::directory::Directory;
 use crate::resource::file::File;
 use crate::resource::link::Link;
 use crate::resource::package::Packages;
 use crate::resource::service::Service;
-use crate::resource::{Resource, digest_of};
 
 pub(super) const CARD: Card = Card {
     title: "ZooKeeper",
     desire,
-    check: Some(Check::ZooKeeper),
+    unit: |_| Some("zookeeper"),
+    check: Some(&health::ZooKeeper),
     rollout: |_: &Inventory| Rollout::Quorum,
     gate_secs: 120,
+    ..Card::PLAIN
 };
 
-/// Settings under the user's. Sources: facts on ZooKeeper §1, §2, §5 (purging is off by default, the
-/// AdminServer listens on 8080 on every address, only `srvr` of the four-letter words is on).
+/// Settings under the user's. By default purging is off, the AdminServer listens on 8080 on every
+/// address, and only `srvr` of the four-letter words is on (docs/facts.md).
 const DEFAULTS: [(&str, &str); 10] = [
     ("tickTime", "2000"),
     ("initLimit", "10"),
@@ -32,9 +35,14 @@ const DEFAULTS: [(&str, &str); 10] = [
     ("maxClientCnxns", "0"),
     ("autopurge.snapRetainCount", "3"),
     ("autopurge.purgeInterval", "24"),
-    ("4lw.commands.whitelist", "srvr,mntr,ruok,conf"),
+    ("4lw.commands.whitelist", FOUR_LETTERS),
     ("admin.enableServer", "false"),
 ];
+
+/// What we ask, and `ruok`, which others ask.
+const FOUR_LETTERS: &str = "srvr,mntr,ruok,conf";
+/// What we ask.
+const OURS: &str = "srvr,mntr,conf";
 
 /// Where Debian's package expects the number; its own dataDir links to it.
 const MYID: &str = "/etc/zookeeper/conf/myid";
@@ -62,15 +70,22 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         .iter()
         .filter_map(|(name, id)| {
             let address = inventory.hosts.get(name)?.address;
-            Some(json!({"id": id, "address": address.to_string()}))
+            Some(json!({"id": id, "address": bracketed(&address.to_string())}))
         })
         .collect();
     let lone = members.len() == 1;
     // One server line makes ZooKeeper a quorum of one, which it refuses; without any it stands alone.
-    let context = json!({"settings": settings, "servers": if lone { Vec::new() } else { members }});
-    let zoo_cfg = world.templates.render("zookeeper/zoo.cfg", &context)?;
+    let servers_lines = if lone { Vec::new() } else { members };
+    // With credentials nobody is served who need not be: on one address, and with what we ask.
+    let shut = inventory.mesos.access.writer.is_some();
+    if shut && !config.contains_key("4lw.commands.whitelist") {
+        for line in settings.iter_mut().filter(|line| line["value"] == FOUR_LETTERS) {
+            line["value"] = OURS.into();
+        }
+    }
+    let bind = shut && !config.contains_key("clientPortAddress");
     let log4j = world.templates.render("zookeeper/log4j.properties", &json!({}))?;
-    let java_options = value(JAVA_OPTIONS, "-Xmx512m");
+    let java_options = java_options(&value(JAVA_OPTIONS, "-Xmx512m"))?;
     let unit = world
         .templates
         .render("zookeeper/zookeeper.service", &json!({"java_options": java_options}))?;
@@ -78,17 +93,27 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
 
     let mut wishes = Wishes::new();
     for (host, id) in servers {
-        let zoo_cfg = File::new("/etc/zookeeper/conf/zoo.cfg", zoo_cfg.clone());
+        let mut settings = settings.clone();
+        if let Some(machine) = inventory.hosts.get(host).filter(|_| bind) {
+            let address = machine.address.to_string();
+            settings.push(json!({"key": "clientPortAddress", "value": address}));
+        }
+        let context = json!({"settings": settings, "servers": servers_lines});
+        let text = world.templates.render("zookeeper/zoo.cfg", &context)?;
+        let zoo_cfg = File::new("/etc/zookeeper/conf/zoo.cfg", text);
         let log4j = File::new("/etc/zookeeper/conf/log4j.properties", log4j.clone());
         let mut unit = File::new("/etc/systemd/system/zookeeper.service", unit.clone());
         unit.after = Some("systemctl daemon-reload");
         let packaged = data == "/var/lib/zookeeper";
         let myid = if packaged { MYID.to_owned() } else { format!("{data}/myid") };
         let myid = File::new(myid, format!("{id}\n"));
-        let mut directory = Directory::new(data.clone());
-        "zookeeper".clone_into(&mut directory.owner);
-        "zookeeper".clone_into(&mut directory.group);
-        directory.mode = "750";
+        let owned = |path: &String| {
+            let mut directory = Directory::new(path.clone());
+            "zookeeper".clone_into(&mut directory.owner);
+            "zookeeper".clone_into(&mut directory.group);
+            directory.mode = "750";
+            directory
+        };
 
         let inputs =
             vec![zoo_cfg.path.clone(), log4j.path.clone(), unit.path.clone(), myid.path.clone()];
@@ -102,25 +127,26 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             Wish::unless(
                 &["zookeeper"],
                 // It depends on a Java of its own; nothing of it starts by itself.
-                Resource::Packages(Packages::named("zookeeper", ["zookeeper"])),
+                Packages::named("zookeeper", ["zookeeper"]),
             ),
-            Wish::roll(Resource::Directory(directory)),
+            Wish::roll(owned(&data)),
         ];
+        // The server runs as `zookeeper`, who may make none below a directory of root's.
+        list.extend(
+            config.get("dataLogDir").filter(|log| **log != data).map(owned).map(Wish::roll),
+        );
         if packaged {
             let link = Link { path: format!("{data}/myid"), target: MYID.to_owned() };
-            list.push(Wish::roll(Resource::Link(link)));
+            list.push(Wish::roll(link));
         }
         list.extend([
-            Wish::roll(Resource::File(myid)),
-            Wish::roll(Resource::File(zoo_cfg)),
-            Wish::roll(Resource::File(log4j)),
-            Wish::roll(Resource::File(unit)),
-            Wish::roll(Resource::Service(Service::running("zookeeper", digest, inputs))),
+            Wish::roll(myid),
+            Wish::roll(zoo_cfg),
+            Wish::roll(log4j),
+            Wish::roll(unit),
+            Wish::roll(Service::running("zookeeper", digest, inputs)),
         ]);
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
 }
-
-/// A key of `zookeeper.config` that is ours: options of the JVM, not a line of zoo.cfg.
-const JAVA_OPTIONS: &str = "java_options";

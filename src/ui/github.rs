@@ -2,8 +2,8 @@
 
 use super::{Render, styled};
 use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
+use crate::ground::{Place, Problem, Severity};
 use crate::health::Member;
-use crate::inventory::{Place, Problem, Severity};
 
 /// Prints an annotation for whatever went wrong.
 #[derive(Debug, Default)]
@@ -82,6 +82,7 @@ pub fn annotation(severity: Severity, place: Option<&Place>, title: &str, messag
         properties.push(format!("file={}", property(&place.file)));
         properties.push(format!("line={}", place.line));
         properties.push(format!("col={}", place.column));
+        properties.push(format!("endColumn={}", place.column.saturating_add(place.length)));
     }
     properties.push(format!("title={}", property(title)));
     format!("::{level} {}::{}", properties.join(","), data(message))
@@ -105,7 +106,7 @@ mod tests {
         let text = annotation(Severity::Error, Some(&place), "50%, so", "one\r\n::error::two 100%");
         assert_eq!(
             text,
-            "::error file=a%2Cb%3Ac.yaml,line=14,col=9,title=50%25%2C so::one%0D%0A::error::two 100%25"
+            "::error file=a%2Cb%3Ac.yaml,line=14,col=9,endColumn=10,title=50%25%2C so::one%0D%0A::error::two 100%25"
         );
     }
 

@@ -1,14 +1,19 @@
-//! JUnit's XML, which every CI reads: one suite per host, one case per action, gate and smoke check.
+//! JUnit's XML, which every CI reads: of a run, one suite per host, one case per action, gate and smoke
+//! check; of an inventory, a case for each problem.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Render, line};
 use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
+use crate::ground::{HostName, Problem, Severity};
 use crate::health::Member;
-use crate::inventory::HostName;
+use crate::local::files::{self, Readers};
 use crate::tasks::Task;
 
 /// Gathers cases and writes them at the end.
@@ -24,25 +29,7 @@ pub struct Junit {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Cases {
     began: Option<String>,
-    suites: BTreeMap<Option<HostName>, Vec<Case>>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Case {
-    class: String,
-    name: String,
-    seconds: f64,
-    result: Verdict,
-    output: String,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Verdict {
-    Passed,
-    Skipped(String),
-    Failed(String),
-    /// Not the host's word but the lack of it.
-    Error(String),
+    suites: BTreeMap<Option<HostName>, Vec<TestCase>>,
 }
 
 impl Junit {
@@ -52,15 +39,17 @@ impl Junit {
     }
 
     fn write(&mut self) {
-        let text = self.cases.xml();
-        if self.written.as_ref() == Some(&text) {
-            return;
-        }
-        if let Err(error) = replace(&self.path, &text) {
+        let written = self.cases.xml().and_then(|text| {
+            if self.written.as_ref() != Some(&text) {
+                files::replace(&self.path, &text, Readers::Us)?;
+                self.written = Some(text);
+            }
+            Ok(())
+        });
+        if let Err(error) = written {
             let path = self.path.display();
-            line(std::io::stderr().lock(), &format!("{path} cannot be written: {error}"));
+            line(io::stderr().lock(), &format!("{path} cannot be written: {error}"));
         }
-        self.written = Some(text);
     }
 }
 
@@ -81,35 +70,6 @@ impl Drop for Junit {
     }
 }
 
-/// A checked path: its directory is there.
-///
-/// # Errors
-/// One sentence.
-pub fn path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let parent = directory(&path);
-    if path.file_name().is_none() || path.is_dir() {
-        return Err("it must name a file".to_owned());
-    }
-    if parent.is_dir() {
-        Ok(path)
-    } else {
-        Err(format!("there is no directory {}", parent.display()))
-    }
-}
-
-fn directory(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".provision.").tempfile_in(directory(path))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 impl Cases {
     /// Takes what an event says.
     pub fn add(&mut self, stamped: &Stamped) {
@@ -120,13 +80,13 @@ impl Cases {
                 if *outcome != Outcome::Skipped => {}
             Event::ActionEnded { host, task, resource, outcome, seconds } => {
                 let result = match outcome {
-                    Outcome::Changed | Outcome::Unchanged => Verdict::Passed,
-                    Outcome::NotRun(why) => Verdict::Skipped(why.clone()),
-                    Outcome::Skipped => Verdict::Skipped("something before it failed".to_owned()),
+                    Outcome::Changed | Outcome::Unchanged => TestCaseStatus::success(),
+                    Outcome::NotRun(why) => skipped(why),
+                    Outcome::Skipped => skipped("something before it failed"),
                     Outcome::Failed { status, reason } => {
-                        Verdict::Failed(format!("{reason} (status {status})"))
+                        failed(&format!("{reason} (status {status})"))
                     }
-                    Outcome::Lost(why) => Verdict::Error(why.clone()),
+                    Outcome::Lost(why) => error(why),
                 };
                 self.push(Some(host), task.name(), resource, *seconds, result);
             }
@@ -135,32 +95,30 @@ impl Cases {
                 // A check is called by its resource's name, without the kind, and may be about another
                 // host than the one that it ran on.
                 let smoke = format!(" {resource}");
-                let mine = |case: &&mut Case| match task {
-                    Task::Smoke => smoke.ends_with(&format!(" {}", case.name)),
-                    _ => case.name == *resource,
+                let mine = |case: &&mut TestCase| match task {
+                    Task::Smoke => smoke.ends_with(&format!(" {}", case.name.as_str())),
+                    _ => case.name.as_str() == *resource,
                 };
                 let own = Some(host.clone());
                 let here = self.suites.get(&own).is_some_and(|cases| {
-                    cases.iter().any(|case| smoke.ends_with(&format!(" {}", case.name)))
+                    cases.iter().any(|case| smoke.ends_with(&format!(" {}", case.name.as_str())))
                 });
                 let case = match here {
                     true => self.suites.get_mut(&own).into_iter().flatten().rev().find(mine),
                     false => self.suites.values_mut().flatten().find(mine),
                 };
                 if let Some(case) = case {
-                    case.output.clone_from(text);
+                    case.set_system_out(visible(text));
                 }
             }
             Event::GateEnded { task, hosts, members, open, seconds } => {
                 for host in hosts {
                     let member = members.iter().find(|(name, _)| name == host).map(|(_, m)| m);
                     let result = match member {
-                        _ if *open => Verdict::Passed,
-                        Some(Member::Sick(why)) => Verdict::Failed(why.clone()),
-                        Some(Member::Silent) => {
-                            Verdict::Error("its host could not be asked".to_owned())
-                        }
-                        Some(Member::Serving) | None => Verdict::Passed,
+                        _ if *open => TestCaseStatus::success(),
+                        Some(Member::Sick(why)) => failed(why),
+                        Some(Member::Silent) => error("its host could not be asked"),
+                        Some(Member::Serving) | None => TestCaseStatus::success(),
                     };
                     self.push(Some(host), task.name(), "gate", *seconds, result);
                 }
@@ -170,33 +128,36 @@ impl Cases {
                     members.iter().filter(|(host, _)| !*open && !touched.contains(host))
                 {
                     if let Member::Sick(why) = member {
-                        let result = Verdict::Failed(why.clone());
+                        let result = failed(why);
                         self.push(Some(host), task.name(), "gate", *seconds, result);
                     }
                 }
             }
-            Event::SmokeResult { check, host, result, detail, seconds } => {
+            Event::SmokeResult { check, host, result, detail, seconds, engine, .. } => {
                 let result = match result {
-                    SmokeOutcome::Passed => Verdict::Passed,
-                    SmokeOutcome::Failed | SmokeOutcome::NoRoom => Verdict::Failed(detail.clone()),
-                    SmokeOutcome::NotRun => Verdict::Skipped(detail.clone()),
+                    SmokeOutcome::Passed => TestCaseStatus::success(),
+                    SmokeOutcome::Failed | SmokeOutcome::NoRoom => failed(detail),
+                    SmokeOutcome::NotRun => skipped(detail),
                 };
-                self.push(host.as_ref(), "smoke", check, *seconds, result);
+                let case = self.push(host.as_ref(), "smoke", check, *seconds, result);
+                if let Some(engine) = engine {
+                    case.add_property(Property::new("engine", visible(engine)));
+                }
             }
             Event::HostConnected { host, seconds } => {
-                self.push(Some(host), "ssh", "connect", *seconds, Verdict::Passed);
+                self.push(Some(host), "ssh", "connect", *seconds, TestCaseStatus::success());
             }
             Event::HostUnreachable { host, reason } => {
-                self.push(Some(host), "ssh", "reach", 0.0, Verdict::Error(reason.clone()));
+                self.push(Some(host), "ssh", "reach", 0.0, error(reason));
             }
             Event::Blocked { host, task, reason } => {
-                let result = Verdict::Skipped(format!("blocked: {reason}"));
+                let result = skipped(&format!("blocked: {reason}"));
                 self.push(Some(host), task.name(), "blocked", 0.0, result);
             }
             Event::Problem { problem, host } => {
                 let result = match problem.severity {
-                    crate::inventory::Severity::Error => Verdict::Failed(problem.to_string()),
-                    crate::inventory::Severity::Warning => Verdict::Skipped(problem.to_string()),
+                    Severity::Error => failed(&problem.to_string()),
+                    Severity::Warning => skipped(&problem.to_string()),
                 };
                 self.push(host.as_ref(), "problem", problem.name, 0.0, result);
             }
@@ -210,113 +171,141 @@ impl Cases {
         class: &str,
         name: &str,
         seconds: f64,
-        result: Verdict,
-    ) {
-        self.suites.entry(host.cloned()).or_default().push(Case {
-            class: class.to_owned(),
-            name: name.to_owned(),
-            seconds,
-            result,
-            output: String::new(),
-        });
+        status: TestCaseStatus,
+    ) -> &mut TestCase {
+        let mut case = TestCase::new(visible(name), status);
+        case.set_classname(visible(&format!("{}.{class}", suite(host))));
+        case.set_time(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        let cases = self.suites.entry(host.cloned()).or_default();
+        let at = cases.len();
+        cases.push(case);
+        &mut cases[at]
     }
 
     /// The whole document.
-    pub fn xml(&self) -> String {
-        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-        let all: Vec<&Case> = self.suites.values().flatten().collect();
-        let _ = writeln!(text, "<testsuites name=\"provision\" {}>", counts(&all));
-        for (host, cases) in &self.suites {
-            let name = host.as_ref().map_or("cluster", HostName::as_str);
-            let _ = writeln!(
-                text,
-                "  <testsuite name=\"{}\" hostname=\"{}\" timestamp=\"{}\" {}>",
-                escaped(name),
-                escaped(name),
-                escaped(self.began.as_deref().unwrap_or_default()),
-                counts(&cases.iter().collect::<Vec<_>>())
-            );
-            for case in cases {
-                write_case(&mut text, name, case);
-            }
-            text.push_str("  </testsuite>\n");
-        }
-        text.push_str("</testsuites>\n");
-        text
+    ///
+    /// # Errors
+    /// It cannot be written as XML.
+    pub fn xml(&self) -> io::Result<String> {
+        let suites = self.suites.iter().map(|(host, cases)| {
+            let name = visible(suite(host.as_ref()));
+            let mut suite = TestSuite::new(&name);
+            let began = visible(self.began.as_deref().unwrap_or_default());
+            suite.extra.insert("hostname".into(), name.into());
+            suite.extra.insert("timestamp".into(), began.into());
+            suite.set_time(cases.iter().filter_map(|case| case.time).sum());
+            suite.add_test_cases(cases.iter().cloned());
+            suite
+        });
+        let mut report = Report::new("provision");
+        report.add_test_suites(suites);
+        report.set_time(report.test_suites.iter().filter_map(|suite| suite.time).sum());
+        report.to_string().map_err(io::Error::other)
     }
 }
 
-fn write_case(text: &mut String, suite: &str, case: &Case) {
-    let _ = write!(
-        text,
-        "    <testcase classname=\"{}.{}\" name=\"{}\" time=\"{:.3}\"",
-        escaped(suite),
-        escaped(&case.class),
-        escaped(&case.name),
-        case.seconds
-    );
-    let inner = match &case.result {
-        Verdict::Passed => None,
-        Verdict::Skipped(why) => Some(("skipped", why)),
-        Verdict::Failed(why) => Some(("failure", why)),
-        Verdict::Error(why) => Some(("error", why)),
+/// A case for each problem of a file, failed where it stops us; one that passes when there is none, for
+/// some readers take an empty suite for a broken one.
+///
+/// # Errors
+/// It cannot be written as XML.
+pub fn of_problems(problems: &[Problem], file: &str, denied: Severity) -> io::Result<String> {
+    let case = |name: &str, status| {
+        let mut case = TestCase::new(visible(name), status);
+        case.set_classname("inventory");
+        case
     };
-    if inner.is_none() && case.output.is_empty() {
-        text.push_str("/>\n");
-        return;
+    let mut suite = TestSuite::new(visible(file));
+    if problems.is_empty() {
+        suite.add_test_case(case(file, TestCaseStatus::success()));
     }
-    text.push_str(">\n");
-    if let Some((element, why)) = inner {
-        let why = escaped(why);
-        let _ = match element {
-            "skipped" => writeln!(text, "      <skipped message=\"{why}\"/>"),
-            _ => writeln!(
-                text,
-                "      <{element} message=\"{why}\" type=\"{element}\">{why}</{element}>"
-            ),
-        };
+    for problem in problems {
+        let place = problem.place.as_ref().map(|at| format!("{at} ")).unwrap_or_default();
+        let name = format!("{place}{}", problem.name);
+        let whole = visible(&problem.to_string());
+        suite.add_test_case(if problem.severity <= denied {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_type(problem.name).set_message(visible(&problem.message));
+            status.set_description(whole);
+            case(&name, status)
+        } else {
+            let mut case = case(&name, TestCaseStatus::success());
+            case.set_system_out(whole);
+            case
+        });
     }
-    if !case.output.is_empty() {
-        let _ = writeln!(text, "      <system-out>{}</system-out>", escaped(&case.output));
-    }
-    text.push_str("    </testcase>\n");
+    let mut report = Report::new(visible(file));
+    report.add_test_suite(suite);
+    report.to_string().map_err(io::Error::other)
 }
 
-fn counts(cases: &[&Case]) -> String {
-    let count = |of: fn(&Verdict) -> bool| cases.iter().filter(|case| of(&case.result)).count();
-    format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\"",
-        cases.len(),
-        count(|v| matches!(v, Verdict::Failed(_))),
-        count(|v| matches!(v, Verdict::Error(_))),
-        count(|v| matches!(v, Verdict::Skipped(_))),
-        cases.iter().map(|case| case.seconds).sum::<f64>()
-    )
+fn suite(host: Option<&HostName>) -> &str {
+    host.map_or("cluster", HostName::as_str)
 }
 
-/// Text for an element or a quoted attribute. Characters that XML 1.0 has no way to write are made
-/// visible. Source: XML 1.0, 2.2 Characters.
-fn escaped(text: &str) -> String {
+fn failed(why: &str) -> TestCaseStatus {
+    unsuccessful(NonSuccessKind::Failure, "failure", why)
+}
+
+/// Not the host's word but the lack of it.
+fn error(why: &str) -> TestCaseStatus {
+    unsuccessful(NonSuccessKind::Error, "error", why)
+}
+
+fn unsuccessful(kind: NonSuccessKind, name: &str, why: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(name).set_message(visible(why)).set_description(visible(why));
+    status
+}
+
+fn skipped(why: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(visible(why));
+    status
+}
+
+/// Characters that XML 1.0 has no way to write, and those that steer a terminal, made visible rather than
+/// left out. Source: XML 1.0, 2.2 Characters.
+fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            // As a reference, or a reader would make a blank of it in an attribute.
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            '\u{20}'..='\u{7e}'
+            '\n'
+            | '\t'
+            | '\u{20}'..='\u{7e}'
             | '\u{a0}'..='\u{d7ff}'
             | '\u{e000}'..='\u{fffd}'
-            | '\u{10000}'..='\u{10ffff}' => {
-                out.push(c);
-            }
+            | '\u{10000}'..='\u{10ffff}' => out.push(c),
             c => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ground::Place;
+
+    #[test]
+    fn problems_fail_where_they_are_denied_only() {
+        let place = || Place { file: "a:b.yaml".into(), line: 3, column: 5, length: 2 };
+        let text = "100 % <wrong>\u{1}";
+        let problems = [
+            Problem::error(Some(place()), "bad-flag", text),
+            Problem::warning(Some(place()), "bad-flag", text),
+        ];
+        let xml = |problems, file, denied| of_problems(problems, file, denied).unwrap();
+        let lenient = xml(&problems, "a&b", Severity::Error);
+        assert!(lenient.contains("tests=\"2\"") && lenient.contains("failures=\"1\""), "{lenient}");
+        assert!(
+            lenient.contains("a&amp;b") && lenient.contains("&lt;wrong&gt;\\u0001"),
+            "{lenient}"
+        );
+        assert!(xml(&problems, "f", Severity::Warning).contains("failures=\"2\""));
+        let none = xml(&[], "f", Severity::Error);
+        assert!(none.contains("tests=\"1\"") && none.contains("failures=\"0\""), "{none}");
+    }
 }

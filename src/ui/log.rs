@@ -1,13 +1,13 @@
 //! Every event as NDJSON into a file, beside whatever is drawn.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Render, line};
 use crate::event::Stamped;
+use crate::local::files;
 
 /// A file that events can be appended to: opened, so that nothing is begun when it cannot be.
 #[derive(Debug, Clone)]
@@ -29,17 +29,10 @@ impl LogFile {
     /// # Errors
     /// One sentence.
     pub fn open(path: &str) -> Result<LogFile, String> {
-        let open = || {
-            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-            // One that was there may be wider; a device or pipe is as it is.
-            if file.metadata()?.is_file() {
-                file.set_permissions(Permissions::from_mode(0o600))?;
-            }
-            Ok(file)
-        };
+        let path = PathBuf::from(path);
         let file =
-            open().map_err(|error: std::io::Error| format!("it cannot be written: {error}"))?;
-        Ok(LogFile { path: PathBuf::from(path), file: Arc::new(file) })
+            files::append(&path).map_err(|error| format!("it cannot be written: {error}"))?;
+        Ok(LogFile { path, file: Arc::new(file) })
     }
 }
 

@@ -1,8 +1,11 @@
 //! Plain lines on standard error, for logs and for terminals without tricks.
 
-use super::{Colour, Render, styled};
+use super::colour::Colour;
+use super::held::Held;
+use super::{Render, styled};
 use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
-use crate::inventory::Severity;
+use crate::ground::Severity;
+use crate::plan::shown::Tone;
 use crate::plan::text::counted;
 
 /// Prints one line for whatever a person wants to know.
@@ -12,6 +15,8 @@ pub struct Plain {
     pub verbose: Verbosity,
     /// Whether colours are written.
     pub colour: Colour,
+    /// What is said once only.
+    pub held: Held,
 }
 
 /// How much is said.
@@ -26,31 +31,40 @@ pub enum Verbosity {
 
 impl Render for Plain {
     fn draw(&mut self, event: &Stamped) {
-        for text in lines(&event.event, self.verbose) {
-            styled(std::io::stderr().lock(), &paint(&event.event, &text, self.colour));
+        for text in self.held.lines(&event.event, self.verbose, self.colour) {
+            styled(std::io::stderr().lock(), &text);
         }
     }
 }
 
-/// A line of an event in its colour: red is wrong, yellow was changed, green is proven.
+/// A line of an event, its first word or two in their colour: red is wrong, yellow was changed, green is
+/// proven.
 pub fn paint(event: &Event, text: &str, colour: Colour) -> String {
-    let code = match event {
-        _ if colour == Colour::No => return text.to_owned(),
+    let tone = match event {
         Event::HostUnreachable { .. }
         | Event::Interrupted { .. }
         | Event::ActionEnded { outcome: Outcome::Failed { .. } | Outcome::Lost(_), .. }
         | Event::GateEnded { open: false, .. }
-        | Event::SmokeResult { result: SmokeOutcome::Failed, .. } => "31",
-        Event::Problem { problem, .. } if problem.severity == Severity::Error => "31",
+        | Event::SmokeResult { result: SmokeOutcome::Failed, .. } => Tone::Unreachable,
+        Event::Problem { problem, .. } if problem.severity == Severity::Error => Tone::Unreachable,
         Event::ActionEnded { outcome: Outcome::Changed, .. }
-        | Event::Blocked { .. }
-        | Event::Problem { .. } => "33",
+        | Event::SmokeResult { result: SmokeOutcome::NoRoom, .. }
+        | Event::Problem { .. } => Tone::Change,
+        Event::Blocked { .. } => Tone::Blocked,
         Event::GateEnded { open: true, .. }
-        | Event::SmokeResult { result: SmokeOutcome::Passed, .. } => "32",
-        Event::StageStarted { .. } => "1",
+        | Event::SmokeResult { result: SmokeOutcome::Passed, .. } => Tone::Add,
+        Event::StageStarted { .. } => return colour.paint(Tone::Title, text),
         _ => return text.to_owned(),
     };
-    format!("\x1b[{code}m{text}\x1b[0m")
+    let begins = text.len() - text.trim_start().len();
+    // What went wrong is read whole.
+    let ends = match tone {
+        Tone::Unreachable => text.len(),
+        _ => text[begins..].find([' ', ':']).map_or(text.len(), |at| begins + at),
+    };
+    let (indent, rest) = text.split_at(begins);
+    let (head, rest) = rest.split_at(ends - begins);
+    format!("{indent}{}{rest}", colour.paint(tone, head))
 }
 
 /// An event in words; nothing for what people need not know.
@@ -94,7 +108,7 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
             let word = if *open { "serving" } else { "NOT serving" };
             format!("  {task}: {} {word} ({})", names.join(", "), took(*seconds))
         }
-        Event::SmokeResult { check, host, result, detail, seconds } => {
+        Event::SmokeResult { check, host, result, detail, seconds, engine, .. } => {
             let word = match result {
                 SmokeOutcome::Passed => "passed",
                 SmokeOutcome::Failed => "FAILED",
@@ -102,7 +116,8 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
                 SmokeOutcome::NoRoom => "no_room",
             };
             let host = host.as_ref().map_or(String::new(), |host| format!(" {host}"));
-            format!("  smoke {check}{host}: {word}: {detail} ({})", took(*seconds))
+            let engine = engine.as_ref().map_or(String::new(), |engine| format!(" ({engine})"));
+            format!("  smoke {check}{host}: {word}{engine}: {detail} ({})", took(*seconds))
         }
         Event::Problem { problem, host } => match host {
             Some(host) => format!("! {host}: {problem}"),

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::plain::{Plain, Verbosity, lines, paint};
-use super::{Colour, Render, styled};
+use super::colour::Colour;
+use super::held::Held;
+use super::plain::{Plain, Verbosity};
+use super::{Render, styled};
 use crate::event::{Event, Outcome, Stamped};
-use crate::inventory::HostName;
+use crate::ground::HostName;
 
 /// Draws what moves on a terminal.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ struct Inner {
     hosts: BTreeMap<HostName, Work>,
     /// Set once somebody asked to stop: from then on lines only.
     plain: Option<Plain>,
+    /// What is said once only.
+    held: Held,
 }
 
 /// Where lines are printed: what the rows' terminal is too.
@@ -118,9 +122,14 @@ impl Spinner {
             stage: Stage::default(),
             hosts: BTreeMap::new(),
             plain: None,
+            held: Held::default(),
         }));
         let (_alive, end) = channel();
         let ticking = Arc::clone(&inner);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ticks until its sender is dropped, also where no runtime is"
+        )]
         std::thread::spawn(move || {
             while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 ticking.lock().unwrap_or_else(PoisonError::into_inner).tick();
@@ -140,19 +149,19 @@ impl Inner {
         if matches!(event, Event::Interrupted { .. }) {
             // The terminal has written `^C` among our rows; from now on nothing moves.
             self.clear();
-            self.plain = Some(Plain { verbose: Verbosity::Normal, colour: self.colour });
+            self.plain = Some(Plain { colour: self.colour, ..Plain::default() });
         }
         self.advance(event);
         if moves(event) {
             return;
         }
-        let texts = lines(event, Verbosity::Normal);
+        let texts = self.held.lines(event, Verbosity::Normal, self.colour);
         if !texts.is_empty() {
             // Rows go, lines come, rows are drawn again below. Not through indicatif's `println`: it
             // ends lines by filling them with blanks, which copies badly.
             let _ = self.screen.clear();
             for text in texts {
-                styled(&mut self.paper, &paint(event, &text, self.colour));
+                styled(&mut self.paper, &text);
             }
             self.tick();
         }

@@ -2,20 +2,34 @@
 
 use std::fmt::Write as _;
 
+use super::plain::took;
 use crate::event::SmokeOutcome;
-use crate::health::MASTER_PORT;
-use crate::inventory::{HostName, Inventory};
+use crate::ground::{Endpoint, HostName};
+use crate::inventory::Inventory;
+use crate::plan::shown::{Hosts, grouped};
+use crate::plan::text::counted;
 use crate::report::{Report, exit};
+use crate::tasks::image::HOME;
 
-/// The closing summary.
+/// The closing summary of a run that was to make a cluster: how it went, and where it is.
 pub fn text(
     inventory: &Inventory,
     report: &Report,
     command: &str,
     leader: Option<&HostName>,
 ) -> String {
+    let mut text = outcome(inventory, report, command);
+    if matches!(report.exit(), exit::OK | exit::SMOKE) {
+        text.push_str(&places(inventory, report, leader));
+    }
+    text
+}
+
+/// How a run went.
+pub fn outcome(inventory: &Inventory, report: &Report, command: &str) -> String {
     let mut text = String::new();
     let failed = report.failed_hosts();
+    let mut words = Vec::new();
     for host in inventory.hosts.keys() {
         let changed = report.changed.get(host).copied().unwrap_or(0);
         let word = if report.unreachable.contains_key(host) {
@@ -29,7 +43,10 @@ pub fn text(
         } else {
             continue;
         };
-        let _ = writeln!(text, "{host}: {word} ({changed} changed)");
+        words.push((host.clone(), format!("{word} ({changed} changed)")));
+    }
+    for (hosts, word) in grouped(&words, Hosts::Folded) {
+        let _ = writeln!(text, "{hosts}: {word}");
     }
     for failure in &report.failures {
         let _ = writeln!(
@@ -42,10 +59,13 @@ pub fn text(
         }
         let _ = writeln!(text, "  next: mend it, then run `{command}` again; it goes on from here");
     }
-    for (host, why) in &report.unreachable {
+    let unreachable: Vec<_> =
+        report.unreachable.iter().map(|(host, why)| (host.clone(), why.clone())).collect();
+    for (hosts, why) in grouped(&unreachable, Hosts::Folded) {
+        let they = if report.unreachable.len() == 1 { "it answers" } else { "they answer" };
         let _ = writeln!(
             text,
-            "\nunreachable: {host}: {why}\n  next: run `{command}` again once it answers"
+            "\nunreachable: {hosts}: {why}\n  next: run `{command}` again once {they}"
         );
     }
     if let Some(signal) = &report.interrupted {
@@ -55,44 +75,82 @@ pub fn text(
              next: run `{command}` again; it goes on from here"
         );
     } else {
-        for (host, task, why) in &report.blocked {
-            let _ = writeln!(text, "blocked: {host}: {task}: {why}");
+        let blocked = report.blocked.iter();
+        let blocked: Vec<_> =
+            blocked.map(|(host, task, why)| (host.clone(), format!("{task}: {why}"))).collect();
+        for (hosts, why) in grouped(&blocked, Hosts::Folded) {
+            let _ = writeln!(text, "blocked: {hosts}: {why}");
         }
     }
-    let not_run: Vec<&str> = report
-        .smoke
-        .iter()
-        .filter(|(_, _, result, _)| *result == SmokeOutcome::NotRun)
-        .map(|(check, _, _, _)| check.as_str())
-        .collect();
-    if !not_run.is_empty() {
-        let _ = writeln!(text, "not run (never counted as passed): {}", not_run.join(", "));
-    }
-    if matches!(report.exit(), exit::OK | exit::SMOKE) {
-        text.push_str(&places(inventory, leader));
+    for (result, words) in [
+        (SmokeOutcome::NotRun, "not run (never counted as passed)"),
+        (SmokeOutcome::NoRoom, "no room at the moment (not proven)"),
+    ] {
+        let checks: Vec<&str> = report
+            .smoke
+            .iter()
+            .filter(|(_, _, of, _)| *of == result)
+            .map(|(check, _, _, _)| check.as_str())
+            .collect();
+        if !checks.is_empty() {
+            let _ = writeln!(text, "{words}: {}", checks.join(", "));
+        }
     }
     text
 }
 
+/// The last line of a run that changed something: `command` is its name.
+pub fn closing(command: &str, report: &Report, code: u8, seconds: f64) -> String {
+    let mut name = command.to_owned();
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    format!(
+        "{name} {}: {} changed on {} in {}.",
+        if code == exit::OK { "complete" } else { "ended" },
+        report.changes(),
+        counted(report.changed.len(), "host"),
+        took(seconds)
+    )
+}
+
 /// Where the cluster is, and how to submit to it.
-fn places(inventory: &Inventory, leader: Option<&HostName>) -> String {
+fn places(inventory: &Inventory, report: &Report, leader: Option<&HostName>) -> String {
     let mut text = String::new();
     let at = |host: &HostName| inventory.hosts.get(host).map(|host| host.address);
-    if let Some(address) = leader.and_then(at) {
-        let _ = writeln!(text, "Mesos:      http://{address}:{MASTER_PORT} (leading)");
+    if let Some(host) = leader.and_then(|host| inventory.hosts.get(host)) {
+        let _ = writeln!(text, "Mesos:      {} (leading)", inventory.master_at(host).http());
     }
     let _ = writeln!(text, "Master URL: mesos://{}", inventory.zookeeper_url());
     let Some(spark) = &inventory.spark else { return text };
     if let Some(dispatcher) = &spark.dispatcher {
         for address in dispatcher.hosts.iter().filter_map(at) {
-            let _ = writeln!(text, "Dispatcher: mesos://{address}:{}", dispatcher.port);
+            let at = Endpoint::new(address, dispatcher.port);
+            let _ = writeln!(text, "Dispatcher: mesos://{at}");
         }
     }
     if let Some(client) = spark.clients.first() {
-        let _ = writeln!(
-            text,
-            "Submit:     on {client}: /opt/spark/bin/spark-submit /opt/spark/examples/src/main/python/pi.py 10"
-        );
+        // As it was proven by this run; else what the next proof would try where Spark has no jar of
+        // examples.
+        let line = |check: &str, mode: String| {
+            let plain = || {
+                format!(
+                    "{HOME}/bin/spark-submit{mode} local://{HOME}/examples/src/main/python/pi.py {}",
+                    inventory.smoke.slices
+                )
+            };
+            report.submitted.get(check).cloned().unwrap_or_else(plain)
+        };
+        let user = &spark.user;
+        let submit = line("pi-through-mesos", String::new());
+        let _ = writeln!(text, "Submit:     on {client} as {user}: {submit}");
+        let first = spark.dispatcher.as_ref().and_then(|d| Some((d, at(d.hosts.first()?)?)));
+        if let Some((dispatcher, address)) = first {
+            let master = Endpoint::new(address, dispatcher.port);
+            let mode = format!(" --deploy-mode cluster --master mesos://{master}");
+            let submit = line("pi-in-cluster-mode", mode);
+            let _ = writeln!(text, "            or from there, in cluster mode: {submit}");
+        }
     }
     text
 }

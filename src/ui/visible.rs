@@ -1,8 +1,8 @@
 //! What hosts say, made harmless: no character of theirs may steer the terminal, the CI or the reader.
 
 use crate::event::{Event, Outcome};
+use crate::ground::Problem;
 use crate::health::Member;
-use crate::inventory::Problem;
 
 /// An event whose every text is harmless. Texts that are one sentence become one line.
 pub fn event(event: Event) -> Event {
@@ -35,7 +35,10 @@ pub fn event(event: Event) -> Event {
                 }
             }
         }
-        Event::SmokeResult { check, detail, .. } => all([check, detail]),
+        Event::SmokeResult { check, detail, engine, submit, .. } => {
+            all([check, detail]);
+            all(engine.iter_mut().chain(submit.iter_mut()));
+        }
         Event::Problem { problem, .. } => sentences(problem),
         Event::Interrupted { signal, running } => {
             all([signal]);
@@ -52,8 +55,14 @@ pub fn event(event: Event) -> Event {
 /// A text over several lines: controls and direction marks as `\u001b`, which in JSON means the same
 /// character, so that a JSON text stays what it was.
 ///
-/// GitHub's runner takes commands from any line that begins with `::` after blanks, and its older form
-/// `##[` from anywhere in a line. Source: actions/runner, ActionCommand.cs.
+/// What a CI's runner takes for a command is broken in the same way. GitHub's takes one from any line that
+/// begins with `::` after blanks, and its older form `##[` from anywhere in a line (actions/runner,
+/// ActionCommand.cs); Azure Pipelines' takes `##vso[` and `##[` (microsoft/azure-pipelines-agent,
+/// src/Microsoft.VisualStudio.Services.Agent/CommandString.cs: from anywhere in a line); TeamCity's
+/// `##teamcity[` (its documentation, "Service Messages"). GitLab's sections begin with a control character
+/// or stand at the beginning of a line (`section_start:`; GitLab's documentation, "Custom collapsible
+/// sections"); Buildkite's groups are lines that begin with `---`, `+++`, `~~~` or `^^^ +++` (its
+/// documentation, "Managing log output"): those fold lines and do nothing, and are left.
 pub fn text(said: &str) -> String {
     let mut shown = String::with_capacity(said.len());
     let mut at_start = true;
@@ -61,7 +70,7 @@ pub fn text(said: &str) -> String {
     while let Some(c) = rest.chars().next() {
         if at_start && rest.starts_with("::") {
             shown.push_str("\\u003a");
-        } else if rest.starts_with("##[") {
+        } else if rest.starts_with("##") && commands(rest) {
             shown.push_str("\\u0023");
         } else if c == '\n' || c == '\t' || !steers(c) {
             shown.push(c);
@@ -72,6 +81,12 @@ pub fn text(said: &str) -> String {
         rest = &rest[c.len_utf8()..];
     }
     shown
+}
+
+/// Whether `##` begins a command of whatever runner: a word may stand before the bracket, in either case.
+fn commands(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    text.trim_start_matches('#').trim_start_matches(word).starts_with('[')
 }
 
 /// A text as one line: line ends are made visible too.
@@ -126,8 +141,25 @@ mod tests {
     }
 
     #[test]
+    fn no_line_is_a_command_to_any_other_runner() {
+        for (said, shown) in [
+            (
+                "x ##vso[task.setvariable variable=a]b",
+                "x \\u0023#vso[task.setvariable variable=a]b",
+            ),
+            ("##teamcity[buildStop]", "\\u0023#teamcity[buildStop]"),
+            ("###TeamCity[x", "\\u0023\\u0023#TeamCity[x"),
+            ("## 1. heading [a](b)", "## 1. heading [a](b)"),
+            ("a ##b c[", "a ##b c["),
+        ] {
+            assert_eq!(text(said), shown);
+            assert_eq!(sentence(said), shown);
+        }
+    }
+
+    #[test]
     fn a_json_text_means_the_same_afterwards() {
-        let value = serde_json::json!({"a": "x\u{7f}\u{9b}\u{202e}##[y\n::z"});
+        let value = serde_json::json!({"a": "x\u{7f}\u{9b}\u{202e}##[y\n::z ##vso[a"});
         let shown = text(&serde_json::to_string_pretty(&value).unwrap());
         assert!(!shown.chars().any(|c| c != '\n' && steers(c)));
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);

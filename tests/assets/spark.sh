@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: spark.sh OUT_DIR [VERSION]
 #
-# Writes OUT_DIR/spark-VERSION.tgz, laid out as a Spark distribution, and prints its path. The Python
+# Writes OUT_DIR/spark-VERSION-bin-pyspark.tgz, laid out as a Spark distribution, and prints its path. The Python
 # package `pyspark` carries a distribution's jars, scripts, examples and data (it lacks sbin's daemon
 # scripts, R and Kubernetes files), and it can be had wherever pip's own registry answers: that is
 # enough to run Spark for real in tests. Two runs write the same bytes; a second run writes nothing.
@@ -10,7 +10,7 @@ set -eu
 OUT=${1:?usage: spark.sh OUT_DIR [VERSION]}
 VERSION=${2:-3.5.1}
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/provision
-NAME=spark-$VERSION
+NAME=spark-$VERSION-bin-pyspark
 
 main() {
     mkdir -p "$OUT" "$CACHE"

@@ -5,6 +5,7 @@
 #   STANDIN_VERSION    the package's version (default 1.11.0+standin); the part before + is the Mesos
 #                      that the daemons claim to be and whose flags they know
 #   STANDIN_BINARY     a binary that is built already
+#   STANDIN_LIBRARY    a libmesos.so that is built already
 #   SOURCE_DATE_EPOCH  the time of every file in it (default 0): equal inputs, equal bytes
 set -eu
 
@@ -23,6 +24,12 @@ if [ -z "${STANDIN_BINARY:-}" ]; then
     --target-dir "$here/target"
   STANDIN_BINARY=$here/target/release/mesos-standin
 fi
+if [ -z "${STANDIN_LIBRARY:-}" ]; then
+  libmesos=$here/../libmesos
+  cargo build --release --locked --quiet --manifest-path "$libmesos/Cargo.toml" \
+    --target-dir "$libmesos/target"
+  STANDIN_LIBRARY=$libmesos/target/release/libmesos.so
+fi
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -30,11 +37,16 @@ chmod 755 "$root"
 install -d "$root/DEBIAN" "$root/var/lib/mesos" "$root/var/log/mesos"
 install -D -m 755 "$STANDIN_BINARY" "$root/usr/lib/mesos/mesos-standin"
 printf '%s\n' "$version" >"$root/usr/lib/mesos/standin-version"
+library=libmesos-${version%%[+-]*}.so
+install -m 644 "$STANDIN_LIBRARY" "$root/usr/lib/$library"
+ln -s "$library" "$root/usr/lib/libmesos.so"
 install -d "$root/usr/sbin"
 for name in mesos-master mesos-agent; do
   ln -s ../lib/mesos/mesos-standin "$root/usr/sbin/$name"
 done
 ln -s mesos-agent "$root/usr/sbin/mesos-slave"
+install -d "$root/usr/bin"
+ln -s ../lib/mesos/mesos-standin "$root/usr/bin/mesos-execute"
 install -D -m 755 "$here/deb/mesos-init-wrapper" "$root/usr/bin/mesos-init-wrapper"
 for unit in mesos-master mesos-slave; do
   install -D -m 644 "$here/deb/units/$unit.service" "$root/lib/systemd/system/$unit.service"
@@ -70,12 +82,13 @@ Package: mesos
 Version: $version
 Architecture: $(dpkg --print-architecture)
 Maintainer: provision's tests <noreply@invalid>
-Depends: libc6, bash
+Depends: libc6, libgcc-s1, bash
 Section: misc
 Priority: extra
 Description: stand-in for Apache Mesos, for tests
- Daemons that behave towards an installer like those of Apache Mesos: flags, election,
- endpoints. They run no task, and no libmesos is in this package.
+ Daemons that behave towards an installer and towards frameworks like those of Apache Mesos: flags,
+ election, endpoints, offers, tasks in Docker or as processes. Its libmesos.so speaks the public v1
+ scheduler API for Java's scheduler driver. None of it is Mesos' own code.
 EOF
 
 find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +

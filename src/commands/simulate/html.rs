@@ -1,156 +1,150 @@
 //! The picture as one page that needs nothing else: no script, no font, no image from elsewhere.
+//!
+//! Here is where everything stands, in pixels; `templates/simulate/page.html.tera` draws it.
 
-use std::fmt::Write as _;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::text::amounts;
 use crate::simulate::outlook::{Outlook, Placed};
+use crate::template::page as fill;
 
 /// The page.
-pub(super) fn page(outlook: &Outlook) -> String {
-    let title = format!("{}: executors and shares", outlook.cluster);
-    let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
-    let _ = writeln!(out, "<title>{}</title>\n<style>{STYLE}</style>", escape(&title));
-    let _ = writeln!(out, "<h1>{}</h1>", escape(&title));
-    let _ = writeln!(
-        out,
-        "<p>{} agents with {}</p>",
-        outlook.agents,
-        escape(&amounts(&outlook.totals))
-    );
-    shares(&mut out, outlook);
-    let _ = writeln!(out, "<h2>Executors, each application alone on empty agents</h2>");
-    for placed in &outlook.executors {
-        executors(&mut out, placed);
-    }
-    out.push_str("</html>\n");
-    out
+///
+/// # Errors
+/// The embedded template is broken, which a test excludes.
+pub(super) fn page(outlook: &Outlook) -> Result<String, String> {
+    let context = json!({
+        "title": format!("{}: executors and shares", outlook.cluster),
+        "agents": outlook.agents,
+        "totals": amounts(&outlook.totals),
+        "shares": shares(outlook),
+        "idle": amounts(&outlook.sharing.idle),
+        "executors": outlook.executors.iter().map(executors).collect::<Vec<_>>(),
+    });
+    fill("page.html", include_str!("../../../templates/simulate/page.html.tera"), &context)
 }
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
-color:#222}svg{display:block;max-width:100%}svg text{font:13px system-ui,sans-serif;fill:#222}\
-.mesos{fill:#2b6cb0}.book{fill:#dd8a1f}.cell{fill:#2b6cb0;stroke:#fff}.free{fill:#e4e7eb;stroke:#fff}\
-@media(prefers-color-scheme:dark){body{background:#161a1f;color:#ddd}svg text{fill:#ddd}.free{fill:#333a44}}";
+/// What a role or application gets.
+#[derive(Serialize)]
+struct Line {
+    label: String,
+    baseline: usize,
+    /// Mesos' whole agents above, the textbook's below.
+    bars: [Bar; 2],
+}
 
-/// Two bars for each role and application: Mesos' whole agents above, the textbook's below.
-fn shares(out: &mut String, outlook: &Outlook) {
+#[derive(Serialize)]
+struct Bar {
+    class: &'static str,
+    top: usize,
+    baseline: usize,
+    length: String,
+    end: String,
+    percent: String,
+}
+
+/// Two bars for each role and application.
+fn shares(outlook: &Outlook) -> Value {
     const LINE: usize = 34;
     const WIDTH: usize = 480;
-    let _ = writeln!(out, "<h2>Shares by DRF, when every application wants all it can get</h2>");
-    let _ = writeln!(
-        out,
-        "<p>Blue: Mesos, whole agents. Orange: the textbook, executor by executor. Quota is no part of an \
-         inventory, and not counted.</p>"
-    );
-    let mut lines = Vec::new();
+    let mut all = Vec::new();
     for role in &outlook.sharing.roles {
         let textbook: f64 = role.frameworks.iter().map(|f| f.textbook_share).sum();
-        let label = format!("{} (weight {})", role.role, role.weight);
-        lines.push((label, role.share, textbook));
+        all.push((format!("{} (weight {})", role.role, role.weight), role.share, textbook));
         for framework in &role.frameworks {
             let label = format!("\u{2003}{}", framework.name);
-            lines.push((label, framework.share, framework.textbook_share));
+            all.push((label, framework.share, framework.textbook_share));
         }
     }
-    let height = lines.len() * LINE + 4;
-    let longest = lines.iter().map(|(label, ..)| label.chars().count()).max().unwrap_or(0);
+    let longest = all.iter().map(|(label, ..)| label.chars().count()).max().unwrap_or(0);
     // About what a character of 13 px is wide.
     let left = 16 + longest * 8;
-    let _ = writeln!(
-        out,
-        "<svg role=\"img\" aria-label=\"dominant shares\" width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\">",
-        left + WIDTH + 100
-    );
-    for (index, (label, mesos, book)) in lines.iter().enumerate() {
-        let y = index * LINE;
-        let _ = writeln!(out, "<text x=\"0\" y=\"{}\">{}</text>", y + 19, escape(label));
-        for (class, share, top) in [("mesos", mesos, 4), ("book", book, 17)] {
-            let length = share.clamp(0.0, 1.0) * WIDTH as f64;
-            let y = y + top;
-            let _ = writeln!(
-                out,
-                "<rect class=\"{class}\" x=\"{left}\" y=\"{y}\" width=\"{length:.1}\" height=\"11\"/>\
-                 <text x=\"{:.1}\" y=\"{}\">{:.1} %</text>",
-                left as f64 + length + 6.0,
-                y + 10,
-                share * 100.0
-            );
+    let bar = |class, top: usize, share: f64| {
+        let length = share.clamp(0.0, 1.0) * WIDTH as f64;
+        Bar {
+            class,
+            top,
+            baseline: top + 10,
+            length: format!("{length:.1}"),
+            end: format!("{:.1}", left as f64 + length + 6.0),
+            percent: format!("{:.1}", share * 100.0),
         }
-    }
-    out.push_str("</svg>\n");
-    let idle = amounts(&outlook.sharing.idle);
-    if !idle.is_empty() {
-        let _ = writeln!(out, "<p>Offered to nobody: {}</p>", escape(&idle));
-    }
+    };
+    let lines: Vec<Line> = all
+        .into_iter()
+        .enumerate()
+        .map(|(index, (label, mesos, textbook))| {
+            let y = index * LINE;
+            let bars = [bar("mesos", y + 4, mesos), bar("book", y + 17, textbook)];
+            Line { label, baseline: y + 19, bars }
+        })
+        .collect();
+    json!({
+        "width": left + WIDTH + 100,
+        "height": lines.len() * LINE + 4,
+        "left": left,
+        "lines": lines,
+    })
 }
 
-/// A row of cells for each agent, one cell a core; only as many agents as a page can show.
-fn executors(out: &mut String, placed: &Placed) {
+/// What an agent runs of an application.
+#[derive(Serialize)]
+struct Row<'a> {
+    agent: &'a str,
+    top: usize,
+    baseline: usize,
+    cells: Vec<Cell>,
+    end: usize,
+    sum: u32,
+}
+
+/// An executor, as wide as it has cores.
+#[derive(Serialize)]
+struct Cell {
+    x: usize,
+    length: usize,
+    cores: u32,
+}
+
+/// A row of executors for each agent; only as many agents as a page can show.
+fn executors(placed: &Placed) -> Value {
     const SHOWN: usize = 100;
-    const CELL: usize = 12;
+    const LINE: usize = 18;
+    const CORE: usize = 13;
     const MOST_CORES: u32 = 64;
-    let _ = writeln!(out, "<h3>{} (role {})</h3>", escape(&placed.name), escape(&placed.role));
-    if let Some(error) = &placed.error {
-        let _ = writeln!(out, "<p>The driver stops: {}</p>", escape(error));
-        return;
-    }
-    let most = placed.cores_max.map(|most| format!(" of at most {most}")).unwrap_or_default();
-    let _ = writeln!(
-        out,
-        "<p>{} executors of {} MiB, {} cores{most}, on {} agents</p>",
-        placed.executors,
-        placed.executor_mib,
-        placed.cores,
-        placed.by_agent.len()
-    );
-    let rows = placed.by_agent.len().min(SHOWN);
-    let height = rows * (CELL + 6) + 2;
-    let widest = placed.by_agent.values().map(|c| c.iter().sum::<u32>()).max().unwrap_or(0);
-    let width = 170 + widest.min(MOST_CORES) as usize * (CELL + 1) + 60;
-    if rows > 0 {
-        let _ = writeln!(
-            out,
-            "<svg role=\"img\" aria-label=\"executors by agent\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">"
-        );
-        for (index, (agent, executors)) in placed.by_agent.iter().take(SHOWN).enumerate() {
-            let y = index * (CELL + 6);
-            let _ = writeln!(out, "<text x=\"0\" y=\"{}\">{}</text>", y + 11, escape(agent));
-            let mut x = 170;
-            let mut drawn = 0;
-            for cores in executors {
-                let cells = (*cores).min(MOST_CORES.saturating_sub(drawn));
-                drawn += cells;
-                let length = cells as usize * (CELL + 1);
-                if cells > 0 {
-                    let _ = writeln!(
-                        out,
-                        "<rect class=\"cell\" x=\"{x}\" y=\"{y}\" width=\"{length}\" height=\"{CELL}\"><title>{cores} cores</title></rect>"
-                    );
-                }
-                x += length + 2;
+    const LEFT: usize = 170;
+    let row = |(index, (agent, executors)): (usize, (_, &Vec<u32>))| {
+        let (mut x, mut drawn, mut cells) = (LEFT, 0, Vec::new());
+        for &cores in executors {
+            let seen = cores.min(MOST_CORES.saturating_sub(drawn));
+            drawn += seen;
+            let length = seen as usize * CORE;
+            if seen > 0 {
+                cells.push(Cell { x, length, cores });
             }
-            let sum: u32 = executors.iter().sum();
-            let _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{sum}</text>", x + 4, y + 11);
+            x += length + 2;
         }
-        out.push_str("</svg>\n");
-    }
-    if placed.by_agent.len() > SHOWN {
-        let _ = writeln!(out, "<p>… and {} agents more</p>", placed.by_agent.len() - SHOWN);
-    }
-    for (why, count) in placed.left_out.iter().take(5) {
-        let _ = writeln!(out, "<p>{count} without: {}</p>", escape(why));
-    }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_cannot_become_markup() {
-        assert_eq!(escape("<a b=\"c\">&"), "&lt;a b=&quot;c&quot;&gt;&amp;");
-    }
+        let top = index * LINE;
+        Row { agent, top, baseline: top + 11, cells, end: x + 4, sum: executors.iter().sum() }
+    };
+    let agents = placed.by_agent.iter().map(|(agent, executors)| (agent.as_str(), executors));
+    let rows: Vec<Row<'_>> = agents.take(SHOWN).enumerate().map(row).collect();
+    let widest = placed.by_agent.values().map(|cores| cores.iter().sum()).max().unwrap_or(0);
+    let left_out = placed.left_out.iter().take(5);
+    json!({
+        "name": placed.name,
+        "role": placed.role,
+        "error": placed.error,
+        "executors": placed.executors,
+        "mib": placed.executor_mib,
+        "cores": placed.cores,
+        "most": placed.cores_max.map(|most| format!(" of at most {most}")).unwrap_or_default(),
+        "agents": placed.by_agent.len(),
+        "width": LEFT + widest.min(MOST_CORES) as usize * CORE + 60,
+        "height": rows.len() * LINE + 2,
+        "hidden": placed.by_agent.len().saturating_sub(SHOWN),
+        "rows": rows,
+        "left_out": left_out.map(|(why, count)| json!({ "why": why, "count": count })).collect::<Vec<_>>(),
+    })
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use terminal_size::terminal_size_of;
 
-use super::session::print_problems;
-use crate::cli::Source;
-use crate::inventory::load::{Lab, Request, load};
-use crate::lints::applications;
+use crate::local::files::{self, Readers};
+use crate::pipeline::arguments::Source;
+use crate::pipeline::load;
 use crate::report::exit;
+use crate::simulate::application::applications;
 use crate::simulate::outlook::{Order, Plan, outlook};
 use crate::ui::line;
 
@@ -35,18 +35,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let lab = if args.source.lab { Lab::Yes } else { Lab::No };
-    let path = Some(args.source.inventory.clone());
-    let request = Request { path, sets: args.source.sets.clone(), lab };
-    let loaded = match load(&request) {
-        Ok(loaded) => loaded,
-        Err(refused) => {
-            print_problems(&refused.problems, &refused.text);
-            return Ok(exit::USAGE);
-        }
-    };
-    print_problems(&loaded.warnings, &loaded.text);
-    let inventory = loaded.inventory;
+    let inventory = load::inventory(&args.source)?.inventory;
     // What the defaults alone make is of interest only where no workload is written.
     let applications = applications(&inventory);
     let plans: Vec<Plan<'_>> = applications
@@ -62,7 +51,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let order = args.seed.map_or(Order::Inventory, Order::Seed);
     let outlook = outlook(&inventory, &plans, order);
     if let Some(path) = &args.html {
-        std::fs::write(path, html::page(&outlook))
+        let page = html::page(&outlook).map_err(anyhow::Error::msg)?;
+        files::replace(path, page, Readers::Others)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut out = std::io::stdout().lock();

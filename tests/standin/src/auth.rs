@@ -3,8 +3,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::acls::Acls;
 use crate::flags::Flags;
 use crate::log;
 
@@ -26,10 +29,39 @@ impl std::fmt::Debug for Credential {
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     known: Vec<Credential>,
-    required: Required,
+    agents: Required,
+    frameworks: Required,
+    readonly: Required,
+    readwrite: Required,
+    acls: Acls,
 }
 
-/// Whether an agent must show a credential.
+/// What may be done over an endpoint, and so whether it asks for a credential.
+/// Source: the calls of `route()` in src/master/master.cpp, src/slave/slave.cpp and libprocess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Realm {
+    Open,
+    ReadOnly,
+    ReadWrite,
+}
+
+impl Realm {
+    pub(crate) fn of(path: &str) -> Realm {
+        match path {
+            "" | "health" | "version" | "redirect" => Realm::Open,
+            "api/v1"
+            | "teardown"
+            | "weights"
+            | "quota"
+            | "maintenance/schedule"
+            | "machine/down"
+            | "machine/up" => Realm::ReadWrite,
+            _ => Realm::ReadOnly,
+        }
+    }
+}
+
+/// Whether somebody must show a credential.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Required {
     Yes,
@@ -50,35 +82,135 @@ pub(crate) enum Verdict {
 impl Credentials {
     /// Reads `--credentials`; ends the master where the real one ends.
     pub(crate) fn of_master(flags: &Flags) -> Credentials {
-        let required = match flags.is_set("authenticate_agents") {
-            true => Required::Yes,
-            false => Required::No,
-        };
+        let required = |asked: bool| if asked { Required::Yes } else { Required::No };
+        let agents = required(flags.is_set("authenticate_agents"));
+        let http = flags.is_set("authenticate_http_frameworks");
+        if http && flags.text("http_framework_authenticators").is_none() {
+            log::exit_with(
+                "master.cpp:640",
+                "Missing `--http_framework_authenticators` flag. This must be used in conjunction with `--authenticate_http_frameworks`",
+            );
+        }
+        let readonly = required(flags.is_set("authenticate_http_readonly"));
+        let readwrite = required(flags.is_set("authenticate_http_readwrite"));
+        // Frameworks of this stand-in speak HTTP only: what asks the driver for its SASL asks them.
+        let frameworks = required(http || flags.is_set("authenticate_frameworks"));
         let Some(path) = flags.text("credentials") else {
-            if required == Required::Yes || flags.is_set("authenticate_frameworks") {
+            if agents == Required::Yes || frameworks == Required::Yes {
                 log::exit_with(
                     "master.cpp:533",
                     "Authentication requires a credentials file (see --credentials flag)",
                 );
             }
-            return Credentials::default();
+            no_credentials("master", readonly, readwrite);
+            return Credentials { acls: Acls::of(flags), ..Credentials::default() };
         };
-        #[derive(Deserialize)]
-        struct File {
-            credentials: Vec<Credential>,
-        }
         let known = read::<File>("credentials", path).credentials;
-        Credentials { known, required }
+        let acls = Acls::of(flags);
+        Credentials { known, agents, frameworks, readonly, readwrite, acls }
+    }
+
+    /// Reads the agent's `--http_credentials`.
+    pub(crate) fn of_agent(flags: &Flags) -> Credentials {
+        let required = |name: &str| if flags.is_set(name) { Required::Yes } else { Required::No };
+        let readonly = required("authenticate_http_readonly");
+        let readwrite = required("authenticate_http_readwrite");
+        let known = match flags.text("http_credentials") {
+            Some(path) => read::<File>("http_credentials", path).credentials,
+            None => {
+                no_credentials("agent", readonly, readwrite);
+                Vec::new()
+            }
+        };
+        let acls = Acls::of(flags);
+        Credentials { known, readonly, readwrite, acls, ..Credentials::default() }
+    }
+
+    /// Who puts a request, where it is asked; an error where that is not proven.
+    pub(crate) fn over_http(
+        &self,
+        path: &str,
+        shown: Option<&str>,
+    ) -> Result<Option<String>, NotProven> {
+        let required = match Realm::of(path) {
+            Realm::Open => Required::No,
+            Realm::ReadOnly => self.readonly,
+            Realm::ReadWrite => self.readwrite,
+        };
+        if required == Required::No {
+            return Ok(None);
+        }
+        self.proven(shown).map(Some)
+    }
+
+    pub(crate) fn acls(&self) -> &Acls {
+        &self.acls
+    }
+
+    fn proven(&self, shown: Option<&str>) -> Result<String, NotProven> {
+        let credential = shown.and_then(basic).ok_or(NotProven)?;
+        match self.known.contains(&credential) {
+            true => Ok(credential.principal),
+            false => Err(NotProven),
+        }
+    }
+
+    /// Who a framework is, by its header `Authorization`; an error where it does not prove it.
+    pub(crate) fn framework(&self, shown: Option<&str>) -> Result<Option<String>, NotProven> {
+        if self.frameworks == Required::No {
+            return Ok(None);
+        }
+        self.proven(shown).map(Some)
     }
 
     pub(crate) fn judge(&self, shown: Option<&Credential>) -> Verdict {
+        let name = shown.map(|it| it.principal.as_str());
         match shown {
-            Some(credential) if self.known.contains(credential) => Verdict::Admitted,
+            Some(credential) if self.known.contains(credential) => {
+                // The real one is told that it is not authorized, and ends too.
+                match self.acls.allow("register_agents", name, None) {
+                    true => Verdict::Admitted,
+                    false => Verdict::Refused,
+                }
+            }
             Some(_) => Verdict::Refused,
-            None if self.required == Required::Yes => Verdict::Ignored,
+            None if self.agents == Required::Yes => Verdict::Ignored,
             None => Verdict::Admitted,
         }
     }
+}
+
+#[derive(Deserialize)]
+struct File {
+    credentials: Vec<Credential>,
+}
+
+fn no_credentials(daemon: &str, readonly: Required, readwrite: Required) {
+    for (realm, required) in [("readonly", readonly), ("readwrite", readwrite)] {
+        if required == Required::Yes {
+            log::exit_with(
+                "master.cpp:600",
+                &format!(
+                    "No credentials provided for the default 'basic' HTTP authenticator for realm 'mesos-{daemon}-{realm}'"
+                ),
+            );
+        }
+    }
+}
+
+/// There is no credential, or a wrong one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotProven;
+
+/// `Basic` and the base64 of `principal:secret`.
+fn basic(header: &str) -> Option<Credential> {
+    let (scheme, packed) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64.decode(packed.trim()).ok()?).ok()?;
+    let (principal, secret) = text.split_once(':')?;
+    Some(Credential { principal: principal.to_owned(), secret: secret.to_owned() })
 }
 
 /// Reads the agent's `--credential`.
@@ -116,12 +248,26 @@ mod tests {
     fn agents_are_judged_by_what_they_show() {
         let credential =
             |secret: &str| Credential { principal: "agent".into(), secret: secret.into() };
-        let strict = Credentials { known: vec![credential("s")], required: Required::Yes };
+        let known = vec![credential("s")];
+        let strict = Credentials { known, agents: Required::Yes, ..Credentials::default() };
         assert_eq!(strict.judge(Some(&credential("s"))), Verdict::Admitted);
         assert_eq!(strict.judge(Some(&credential("t"))), Verdict::Refused);
         assert_eq!(strict.judge(None), Verdict::Ignored);
         assert_eq!(Credentials::default().judge(None), Verdict::Admitted);
         assert_eq!(Credentials::default().judge(Some(&credential("s"))), Verdict::Refused);
         assert_eq!(format!("{:?}", credential("s")), "Credential(agent)");
+    }
+
+    #[test]
+    fn frameworks_prove_themselves_only_where_it_is_asked() {
+        let known = vec![Credential { principal: "spark".into(), secret: "a:b".into() }];
+        let strict = Credentials { known, frameworks: Required::Yes, ..Credentials::default() };
+        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
+        assert_eq!(strict.framework(Some(&basic("spark:a:b"))), Ok(Some("spark".to_owned())));
+        for wrong in [basic("spark:a"), basic("spark"), "Bearer x".to_owned(), String::new()] {
+            assert_eq!(strict.framework(Some(&wrong)), Err(NotProven), "{wrong}");
+        }
+        assert_eq!(strict.framework(None), Err(NotProven));
+        assert_eq!(Credentials::default().framework(Some(&basic("spark:x"))), Ok(None));
     }
 }

@@ -1,8 +1,10 @@
-//! What an agent asks of Docker before it serves: nothing is ever started in it.
-//! Source: src/docker/docker.cpp at 1.11.0, `Docker::create` and `Docker::ps`; texts as recorded.
+//! What an agent itself asks of Docker: before it serves, before a task, and at its recovery.
+//! Source: src/docker/docker.cpp at 1.11.0, `Docker::create`, `Docker::pull` and `Docker::ps`; texts
+//! as recorded.
 
 use std::process::Command;
 
+use crate::container::image_with_tag;
 use crate::flags::Flags;
 
 /// The checks of `--containerizers`, in the real order.
@@ -39,13 +41,60 @@ pub(crate) enum Docker {
     Unused,
 }
 
-/// The listing of containers at recovery; it waits for an engine that is being started through its
-/// socket.
-pub(crate) fn list_containers(flags: &Flags) -> Result<(), String> {
+/// How Docker is asked: the client and where its engine listens.
+pub(crate) fn client(flags: &Flags) -> Vec<String> {
+    let docker = flags.text("docker").unwrap_or("docker");
+    let socket = flags.text("docker_socket").unwrap_or("/var/run/docker.sock");
+    vec![docker.to_owned(), "-H".to_owned(), format!("unix://{socket}")]
+}
+
+/// Sees that an image is there, or fetches it: first the engine is asked, for an image that was
+/// built on this host is in no registry.
+pub(crate) fn pull(flags: &Flags, image: &str, forced: bool) -> Result<(), String> {
+    let image = image_with_tag(image);
+    let ask = |words: &[&str]| {
+        let client = client(flags);
+        let (program, first) = client.split_first().map_or(("docker", &[][..]), |(p, f)| (p, f));
+        let mut command = Command::new(program);
+        command.args(first).args(words).stdin(std::process::Stdio::null());
+        command
+            .output()
+            .map_err(|error| (format!("{} {}", client.join(" "), words.join(" ")), error))
+    };
+    if !forced && ask(&["inspect", "--type=image", &image]).is_ok_and(|it| it.status.success()) {
+        return Ok(());
+    }
+    let output = ask(&["pull", &image])
+        .map_err(|(command, error)| format!("Failed to create subprocess '{command}': {error}"))?;
+    match output.status.code() {
+        Some(0) => Ok(()),
+        code => {
+            let command = format!("{} pull {image}", client(flags).join(" "));
+            let (status, error) = (code.unwrap_or(-1), String::from_utf8_lossy(&output.stderr));
+            Err(format!("Failed to run '{command}': exited with status {status}; stderr='{error}'"))
+        }
+    }
+}
+
+/// Stops a container, by force after so many seconds, and removes it with its volumes.
+pub(crate) fn remove(flags: &Flags, name: &str, seconds: &str) {
+    for words in [format!("stop -t {seconds} {name}"), format!("rm -f -v {name}")] {
+        // A container that is gone already is what is wanted.
+        let _ = run(&command(flags, &words));
+    }
+}
+
+/// The names of all containers, at recovery; it waits for an engine that is being started through
+/// its socket.
+pub(crate) fn list_containers(flags: &Flags) -> Result<Vec<String>, String> {
     let command = command(flags, "ps -a");
     let run = run(&command);
     match run {
-        Ok((0, _, _)) => Ok(()),
+        // The name is the last column.
+        Ok((0, output, _)) => {
+            let rows = output.lines().skip(1).filter_map(|row| row.split_whitespace().last());
+            Ok(rows.map(str::to_owned).collect())
+        }
         Ok((status, _, error)) => Err(format!(
             "Collect failed: Failed to run '{command}': exited with status {status}; stderr='{error}'"
         )),
@@ -76,9 +125,7 @@ fn check_docker(flags: &Flags) -> Result<(), String> {
 }
 
 fn command(flags: &Flags, arguments: &str) -> String {
-    let docker = flags.text("docker").unwrap_or("docker");
-    let socket = flags.text("docker_socket").unwrap_or("/var/run/docker.sock");
-    format!("{docker} -H unix://{socket} {arguments}")
+    format!("{} {arguments}", client(flags).join(" "))
 }
 
 /// Through a shell, as the real agent does: a missing program is status 127.

@@ -13,6 +13,9 @@ use crate::version::Release;
 pub(crate) struct Flags {
     component: Component,
     values: BTreeMap<String, String>,
+    /// Those whose value was in a file that is not to be told: shown as the file's name.
+    /// Source: `SecurePathOrValue` in src/common/parse.hpp, from 1.5.0.
+    files: BTreeMap<String, String>,
 }
 
 /// Which daemon reads the flags.
@@ -43,6 +46,7 @@ impl Flags {
         given.sort_by(|one, other| one.0.cmp(&other.0));
         let mut loaded: BTreeMap<String, String> = BTreeMap::new();
         let mut values = catalogue.defaults();
+        let mut files = BTreeMap::new();
         for (name, value) in given {
             let (flag_name, negated) = match name.strip_prefix("no-") {
                 Some(rest) => (rest, Negated::Yes),
@@ -58,6 +62,9 @@ impl Flags {
                 return Err(format!("Flag '{flag_name}' is already loaded via name '{before}'"));
             }
             let value = effective(flag, flag_name, &name, negated, value)?;
+            if flag.secret && value.starts_with("file://") {
+                files.insert(primary.to_owned(), value.clone());
+            }
             let value = fetch(flag.kind, &value).map_err(|error| {
                 format!(
                     "Failed to load flag '{flag_name}': Failed to load value '{value}': {error}"
@@ -66,7 +73,7 @@ impl Flags {
             loaded.insert(primary.to_owned(), name.clone());
             values.insert(primary.to_owned(), value);
         }
-        let flags = Flags { component, values };
+        let flags = Flags { component, values, files };
         let missing = catalogue.required().find(|name| !flags.values.contains_key(*name));
         match missing {
             Some(name) if !flags.is_set("help") && !flags.is_set("version") => {
@@ -98,14 +105,20 @@ impl Flags {
 
     /// The object under `flags` in `/flags` and `/state`.
     pub(crate) fn to_json(&self) -> Value {
-        let pairs = self.values.iter().map(|(name, value)| (name.clone(), Value::from(&**value)));
+        let pairs = self.shown().map(|(name, value)| (name.to_owned(), Value::from(value)));
         Value::Object(pairs.collect::<Map<_, _>>())
     }
 
     /// The line "Flags at startup".
     pub(crate) fn at_startup(&self) -> String {
-        let pairs = self.values.iter().map(|(name, value)| format!("--{name}=\"{value}\""));
+        let pairs = self.shown().map(|(name, value)| format!("--{name}=\"{value}\""));
         pairs.collect::<Vec<_>>().join(" ")
+    }
+
+    fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| {
+            (name.as_str(), self.files.get(name).map_or(value.as_str(), String::as_str))
+        })
     }
 
     /// What `--help` prints.
@@ -274,6 +287,8 @@ struct Row {
     name: String,
     alias_of: Option<String>,
     kind: Kind,
+    /// Whether what a file holds is not told.
+    secret: bool,
     required: bool,
     default: Option<String>,
 }
@@ -334,6 +349,7 @@ impl Row {
             name: row[1].to_owned(),
             alias_of: (row[2] == "alias").then(|| row[10].to_owned()),
             kind,
+            secret: row[3] == "string-or-file-url",
             required: row[4].starts_with("yes"),
             default: default(kind, row[1], row[5]),
         }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,21 +17,41 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: Option<String>,
     pub(crate) content_type: Option<String>,
+    headers: Headers,
     pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of a header, whose name is given in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// A parameter of the query, decoded.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = self.query.as_deref()?.split('&').filter_map(|pair| pair.split_once('='));
+        let found = pairs.into_iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| percent_decode(&value.replace('+', " ")))
+    }
 }
 
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Response {
     status: u16,
-    location: Option<String>,
+    /// One header besides the usual ones.
+    header: Option<(&'static str, String)>,
     content_type: Option<&'static str>,
     body: Vec<u8>,
+    /// What follows, piece by piece, for as long as there is a sender.
+    stream: Option<Receiver<Vec<u8>>>,
 }
 
 /// Serves one connection; made anew for each, so that it can remember who is at the other end.
 pub(crate) trait Handler {
     fn handle(&mut self, request: &Request) -> Response;
+    /// Who is at the other end.
+    fn met(&mut self, _peer: &TcpStream) {}
     /// The other end is gone.
     fn closed(&mut self) {}
 }
@@ -46,6 +67,7 @@ pub(crate) fn serve<H: Handler>(
             let make = Arc::clone(&make);
             std::thread::spawn(move || {
                 let mut handler = make();
+                handler.met(&stream);
                 converse(&stream, &mut handler);
                 handler.closed();
             });
@@ -87,12 +109,38 @@ impl Client {
 impl Response {
     /// 200 with an empty body, as answers to a successful change are.
     pub(crate) fn ok() -> Response {
-        Response { status: 200, location: None, content_type: None, body: Vec::new() }
+        Response { status: 200, header: None, content_type: None, body: Vec::new(), stream: None }
+    }
+
+    /// 202: it is done, or will be.
+    pub(crate) fn accepted() -> Response {
+        Response { status: 202, ..Response::ok() }
+    }
+
+    /// 200 with a body that goes on and on.
+    pub(crate) fn stream(
+        content_type: &'static str,
+        header: (&'static str, String),
+        pieces: Receiver<Vec<u8>>,
+    ) -> Response {
+        let (header, stream) = (Some(header), Some(pieces));
+        Response { content_type: Some(content_type), header, stream, ..Response::ok() }
+    }
+
+    /// 401, with how one proves oneself.
+    pub(crate) fn unauthorized(realm: &str) -> Response {
+        let header = Some(("WWW-Authenticate", format!("Basic realm=\"{realm}\"")));
+        Response { header, ..Response::text(401, "401 Unauthorized.") }
     }
 
     pub(crate) fn json(value: &Value) -> Response {
         let body = value.to_string().into_bytes();
         Response { content_type: Some("application/json"), body, ..Response::ok() }
+    }
+
+    /// Bytes to be kept.
+    pub(crate) fn file(body: Vec<u8>) -> Response {
+        Response { content_type: Some("application/octet-stream"), body, ..Response::ok() }
     }
 
     pub(crate) fn html(page: &str) -> Response {
@@ -115,27 +163,34 @@ impl Response {
 
     /// 307; `location` begins with `//`.
     pub(crate) fn redirect(location: String) -> Response {
-        Response { status: 307, location: Some(location), ..Response::ok() }
+        Response { status: 307, header: Some(("Location", location)), ..Response::ok() }
     }
 
     fn bytes(&self) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
+            202 => "Accepted",
             307 => "Temporary Redirect",
             400 => "Bad Request",
             401 => "Unauthorized",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            406 => "Not Acceptable",
             415 => "Unsupported Media Type",
+            501 => "Not Implemented",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         };
         let mut head =
             format!("HTTP/1.1 {} {reason}\r\nDate: {}\r\n", self.status, clock::http_date());
-        if let Some(location) = &self.location {
-            head.push_str(&format!("Location: {location}\r\n"));
+        if let Some((name, value)) = &self.header {
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        match self.stream {
+            Some(_) => head.push_str("Transfer-Encoding: chunked\r\n"),
+            None => head.push_str(&format!("Content-Length: {}\r\n", self.body.len())),
+        }
         if let Some(content_type) = self.content_type {
             head.push_str(&format!("Content-Type: {content_type}\r\n"));
         }
@@ -143,6 +198,16 @@ impl Response {
         let mut bytes = head.into_bytes();
         bytes.extend(&self.body);
         bytes
+    }
+}
+
+/// Whether the other end of a connection on which nothing is due is gone.
+pub(crate) fn has_left(peer: &TcpStream) -> bool {
+    let looked = peer.set_nonblocking(true).and_then(|()| peer.peek(&mut [0]));
+    let restored = peer.set_nonblocking(false);
+    match looked {
+        Ok(read) => read == 0 || restored.is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock || restored.is_err(),
     }
 }
 
@@ -155,8 +220,48 @@ fn converse(stream: &TcpStream, handler: &mut impl Handler) {
         return;
     }
     while let Some((request, keep)) = read_request(&mut reader, &mut writer) {
-        let response = handler.handle(&request).bytes();
-        if writer.write_all(&response).is_err() || keep == Keep::No {
+        let response = handler.handle(&request);
+        if writer.write_all(&response.bytes()).is_err() {
+            return;
+        }
+        if let Some(pieces) = &response.stream {
+            pour(stream, pieces);
+            return;
+        }
+        if keep == Keep::No {
+            return;
+        }
+    }
+}
+
+/// How soon an end is noticed while nothing is sent.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Sends pieces as chunks until their sender or the other end is gone.
+fn pour(stream: &TcpStream, pieces: &Receiver<Vec<u8>>) {
+    let mut writer = stream;
+    let prepared =
+        stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(LOOK / 100)));
+    if prepared.is_err() {
+        return;
+    }
+    loop {
+        let sent = match pieces.recv_timeout(LOOK) {
+            Ok(piece) => {
+                let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+                chunk.extend(piece);
+                chunk.extend(b"\r\n");
+                writer.write_all(&chunk)
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
+                // Who is gone misses nothing.
+                let _ = writer.write_all(b"0\r\n\r\n");
+                return;
+            }
+        };
+        // Nothing is expected from the other end but its end.
+        if sent.is_err() || matches!(stream.peek(&mut [0]), Ok(0)) {
             return;
         }
     }
@@ -191,6 +296,7 @@ fn read_request(reader: &mut impl BufRead, writer: &mut impl Write) -> Option<(R
         query,
         content_type: header(&headers, "content-type").map(str::to_owned),
         body: read_body(reader, &headers)?,
+        headers,
     };
     Some((request, keep))
 }
@@ -270,6 +376,15 @@ mod tests {
             let read = read_request(&mut text.as_bytes(), &mut Vec::new());
             assert_eq!(read.expect("a request").1, Keep::No, "{text}");
         }
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = Some("path=%2Fa%20b+c&offset=-1".to_owned());
+        let request = Request { query, ..Request::default() };
+        assert_eq!(request.parameter("path").as_deref(), Some("/a b c"));
+        assert_eq!(request.parameter("offset").as_deref(), Some("-1"));
+        assert_eq!(request.parameter("length"), None);
     }
 
     #[test]

@@ -1,15 +1,23 @@
 //! One binary, two daemons: `mesos-master` and `mesos-agent` (also `mesos-slave`), chosen by the
-//! name it was started under.
+//! name it was started under; and an agent's executors, which it starts itself.
 //!
 //! It stands in for Mesos where Mesos cannot be had: no registry carries a package. Towards an
 //! installer it behaves like the real one (flags, texts, exit codes, election in a real ZooKeeper,
-//! endpoints, recovery of an agent's identity), and it runs no task at all.
+//! endpoints, recovery of an agent's identity), and its agents run command tasks.
 
+mod acls;
 mod agent;
+mod allocator;
 mod auth;
+mod channel;
 mod clock;
+mod container;
 mod docker;
+mod execute;
+mod executor;
+mod fetcher;
 mod flags;
+mod frameworks;
 mod group;
 mod http;
 mod info;
@@ -18,9 +26,15 @@ mod maintenance;
 mod master;
 mod net;
 mod operator;
+mod orders;
 mod recovery;
 mod registry;
+mod resources;
+mod run;
+mod sandbox;
+mod scheduler;
 mod systemd;
+mod task_view;
 mod units;
 mod values;
 mod version;
@@ -41,6 +55,11 @@ fn main() -> ExitCode {
     let component = match name {
         "mesos-master" => Component::Master,
         "mesos-agent" | "mesos-slave" => Component::Agent,
+        "mesos-executor" | "mesos-docker-executor" => {
+            let directory = words.next().unwrap_or_default();
+            return executor::run(std::path::Path::new(&directory));
+        }
+        "mesos-execute" => return execute::run(words),
         _ => return refuse("start this program as mesos-master, mesos-agent or mesos-slave"),
     };
     let loaded = Flags::load(component, &version::mesos(), words, std::env::vars());

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::flags;
+use crate::frameworks::Removal;
 use crate::http::Response;
 use crate::master::{Master, State};
 use crate::operator::stored;
@@ -98,9 +99,9 @@ fn set_down(master: &Master, state: &mut State, list: &Json) -> Response {
     });
     if changed.is_ok() {
         for id in stopped {
-            state.agents.remove(&id);
-            state.farewells.insert(id, "Operator initiated 'Machine DOWN'".to_owned());
-            state.counts.removals += 1;
+            const CAUSE: &str = "Operator initiated 'Machine DOWN'";
+            state.remove_agent(&id, Removal::Removed(CAUSE));
+            state.farewells.insert(id, CAUSE.to_owned());
         }
     }
     stored(changed)

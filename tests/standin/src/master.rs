@@ -10,10 +10,12 @@ use serde_json::{Value as Json, json};
 
 use crate::auth::Credentials;
 use crate::flags::Flags;
+use crate::frameworks::{Frameworks, Removal};
 use crate::group::{self, Leader};
 use crate::info::AgentInfo;
 use crate::net::{self, Place};
 use crate::operator;
+use crate::orders::Order;
 use crate::registry::Registry;
 use crate::zk::{Address, Failure, NO_NODE, Node, Zk};
 use crate::{clock, http, log, version, weights};
@@ -69,6 +71,8 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     });
     let serving = Arc::clone(&master);
     http::serve(listener, move || operator::Connection::new(Arc::clone(&serving)));
+    let allocating = Arc::clone(&master);
+    std::thread::spawn(move || allocating.look_after_frameworks());
     match address {
         Some(address) => master.campaign(&address, timeout),
         None => master.lead_alone(),
@@ -103,11 +107,14 @@ pub(crate) struct State {
     /// Empty until recovered.
     pub(crate) registry: Registry,
     pub(crate) agents: BTreeMap<String, Agent>,
+    /// What agents are to do, by agent.
+    pub(crate) orders: BTreeMap<String, Vec<Order>>,
     /// Agents told to shut down, with the reason.
     pub(crate) farewells: BTreeMap<String, String>,
     pub(crate) next_agent: u64,
     pub(crate) next_connection: u64,
     pub(crate) counts: Counts,
+    pub(crate) frameworks: Frameworks,
     own_node: Option<String>,
 }
 
@@ -148,6 +155,8 @@ pub(crate) struct Agent {
     /// The connection it speaks over; none while it is disconnected.
     pub(crate) connection: Option<u64>,
     pub(crate) last_seen: Instant,
+    /// How many tasks it said it has, and how many it was given since.
+    pub(crate) tasks: usize,
 }
 
 impl Agent {
@@ -459,12 +468,12 @@ impl Master {
                 }
             });
             if marked.is_ok() {
+                let host = state.agents.get(&id).map_or("", |agent| &agent.info.hostname);
                 log::info(
                     "master.cpp:9035",
-                    &format!("Marked agent {id} unreachable: health check timed out"),
+                    &format!("Marked agent {id} ({host}) unreachable: health check timed out"),
                 );
-                state.agents.remove(&id);
-                state.counts.removals += 1;
+                state.remove_agent(&id, Removal::Unreachable("health check timed out"));
             }
         }
     }

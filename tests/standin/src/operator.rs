@@ -1,15 +1,17 @@
 //! The master's HTTP side: who answers what, and the operators' v1 API.
 
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
-use crate::auth::{Credential, Verdict};
+use crate::auth::Realm;
+use crate::frameworks::Removal;
 use crate::http::{Handler, Request, Response};
-use crate::info::AgentInfo;
-use crate::master::{Agent, Master, State};
+use crate::master::{Master, State};
+use crate::orders::Order;
 use crate::registry::Drain;
+use crate::scheduler::{self, Subscription};
 use crate::{clock, flags, log, maintenance, views, weights};
 
 /// The path over which agents of this stand-in speak to their master.
@@ -18,9 +20,13 @@ pub(crate) const AGENT_PATH: &str = "/standin/agent";
 /// One client's connection; an agent's is its sign of life.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    master: Arc<Master>,
-    number: u64,
-    agent: Option<String>,
+    pub(crate) master: Arc<Master>,
+    pub(crate) number: u64,
+    /// The agent that registered over it.
+    pub(crate) agent: Option<String>,
+    pub(crate) peer: Option<TcpStream>,
+    /// The framework whose events go over it.
+    pub(crate) subscription: Option<Subscription>,
 }
 
 impl Connection {
@@ -30,7 +36,7 @@ impl Connection {
             state.next_connection += 1;
             state.next_connection
         };
-        Connection { master, number, agent: None }
+        Connection { master, number, agent: None, peer: None, subscription: None }
     }
 }
 
@@ -39,10 +45,23 @@ impl Handler for Connection {
         if request.path == AGENT_PATH {
             return self.speak(request);
         }
-        answer(&self.master, request)
+        if leaf(&request.path) == scheduler::PATH {
+            return self.call(request);
+        }
+        match admitted(&self.master, request) {
+            Ok(()) => answer(&self.master, request),
+            Err(refusal) => refusal,
+        }
+    }
+
+    fn met(&mut self, peer: &TcpStream) {
+        self.peer = peer.try_clone().ok();
     }
 
     fn closed(&mut self) {
+        if let Some(Subscription { framework_id, stream_id }) = self.subscription.take() {
+            self.master.state().framework_disconnected(&framework_id, &stream_id);
+        }
         let Some(id) = self.agent.take() else { return };
         let mut state = self.master.state();
         if let Some(agent) = state.agents.get_mut(&id)
@@ -54,13 +73,56 @@ impl Handler for Connection {
                 "master.cpp:1394",
                 &format!("Agent {id} at {} ({hostname}) disconnected", agent.pid),
             );
+            state.agent_disconnected(&id);
         }
     }
 }
 
+/// The path without the name of the process that may stand before it.
+fn leaf(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.strip_prefix("/master").unwrap_or(path).trim_start_matches('/')
+}
+
+/// Whether whoever asks may: who it is first, then, at the leader, what that one may do.
+fn admitted(master: &Master, request: &Request) -> Result<(), Response> {
+    let path = leaf(&request.path);
+    let Ok(principal) = master.credentials.over_http(path, request.header("authorization")) else {
+        let realm = match Realm::of(path) {
+            Realm::ReadWrite => "mesos-master-readwrite",
+            _ => "mesos-master-readonly",
+        };
+        return Err(Response::unauthorized(realm));
+    };
+    let state = master.state();
+    if !state.is_elected() {
+        return Ok(());
+    }
+    let of = |id: &str| state.frameworks.registered.get(id)?.info.principal.clone();
+    let (who, method) = (principal.as_deref(), request.method.as_str());
+    match master.credentials.acls().allow_request(who, path, method, &request.body, of) {
+        true => Ok(()),
+        false => Err(Response::text(403, "403 Forbidden.")),
+    }
+}
+
+/// Where a master that is not elected sends people.
+pub(crate) fn elsewhere(state: &State, path: &str, request: &Request) -> Option<Response> {
+    if state.is_elected() {
+        return None;
+    }
+    Some(match &state.leader {
+        Some(leader) => {
+            let query = request.query.as_ref().map(|query| format!("?{query}"));
+            let query = query.unwrap_or_default();
+            Response::redirect(format!("//{}/master/{path}{query}", leader.advertised()))
+        }
+        None => no_leader(),
+    })
+}
+
 fn answer(master: &Master, request: &Request) -> Response {
-    let path = request.path.trim_end_matches('/');
-    let path = path.strip_prefix("/master").unwrap_or(path).trim_start_matches('/');
+    let path = leaf(&request.path);
     // What every master answers itself.
     match path {
         // Where /redirect leads to; the real one's web interface.
@@ -76,33 +138,27 @@ fn answer(master: &Master, request: &Request) -> Response {
         return Response::not_found();
     }
     let mut state = master.state();
-    if !state.is_elected() {
-        return match &state.leader {
-            Some(leader) => {
-                let query = request.query.as_ref().map(|query| format!("?{query}"));
-                let query = query.unwrap_or_default();
-                Response::redirect(format!("//{}/master/{path}{query}", leader.advertised()))
-            }
-            None => no_leader(),
-        };
+    if let Some(response) = elsewhere(&state, path, request) {
+        return response;
     }
     let get = request.method == "GET" || request.method == "HEAD";
     match (path, get) {
         ("state", true) => Response::json(&views::state(master, &state)),
         ("slaves", true) => Response::json(&views::slaves(&state, request.query.as_deref())),
         ("state-summary", true) => Response::json(&views::summary(master, &state)),
-        ("frameworks", true) => Response::json(&views::frameworks()),
+        ("frameworks", true) => Response::json(&views::frameworks(&state)),
         ("roles", true) => Response::json(&views::roles(&state)),
-        ("tasks", true) => Response::json(&json!({ "tasks": [] })),
+        ("tasks", true) => Response::json(&state.frameworks.tasks(request)),
         ("quota", true) => Response::json(&json!({})),
         ("weights", true) => Response::json(&weights::to_json(&state.registry.weights)),
         ("maintenance/schedule", true) => Response::json(&maintenance::schedule(&state)),
         ("maintenance/status", true) => Response::json(&maintenance::status(&state)),
-        (_, _) if !state.is_leading() => Response::text(503, "Master has not finished recovery"),
+        (_, _) if !state.is_leading() => not_recovered(),
         ("weights", false) if request.method == "PUT" => {
             update(master, &mut state, weights::of_body(&request.body))
         }
         ("api/v1", false) => v1(master, &mut state, request),
+        ("teardown", false) => teardown(&mut state, &request.body),
         ("maintenance/schedule" | "machine/down" | "machine/up", false) => {
             maintenance::post(master, &mut state, path, &request.body)
         }
@@ -136,6 +192,21 @@ fn redirect_root(master: &Master) -> Response {
 
 fn no_leader() -> Response {
     Response::text(503, "No leader elected")
+}
+
+pub(crate) fn not_recovered() -> Response {
+    Response::text(503, "Master has not finished recovery")
+}
+
+/// Source: src/master/http.cpp at 1.11.0, `teardown`.
+fn teardown(state: &mut State, body: &[u8]) -> Response {
+    let body = String::from_utf8_lossy(body);
+    let named = body.trim().split('&').find_map(|pair| pair.strip_prefix("frameworkId="));
+    match named {
+        None => Response::bad_request("Missing 'frameworkId' query parameter"),
+        Some(id) if state.remove_framework(id) => Response::ok(),
+        Some(_) => Response::bad_request("No framework found with specified ID"),
+    }
 }
 
 fn v1(master: &Master, state: &mut State, request: &Request) -> Response {
@@ -196,7 +267,14 @@ fn update(
     weights: Result<std::collections::BTreeMap<String, f64>, String>,
 ) -> Response {
     match weights {
-        Ok(weights) => stored(master.change(state, |registry| registry.weights.extend(weights))),
+        Ok(weights) => {
+            let changed = master.change(state, |registry| registry.weights.extend(weights));
+            if changed.is_ok() {
+                // What is offered was divided by the old ones.
+                state.rescind_offers(|_| true);
+            }
+            stored(changed)
+        }
         Err(error) => Response::bad_request(&error),
     }
 }
@@ -238,23 +316,30 @@ fn drain(master: &Master, state: &mut State, call: &Json) -> Response {
         config["max_grace_period"] = json!({ "nanoseconds": nanoseconds });
     }
     config["mark_gone"] = mark_gone.into();
-    let drain = Drain { config, started: clock::seconds() };
+    let drain = Drain { config, started: clock::seconds(), drained: false };
+    // A second call is accepted and changes nothing.
+    let order = (!state.registry.draining.contains_key(&id)).then(|| drain.order());
     let marked = master.change(state, |registry| {
-        // A second call is accepted and changes nothing.
         registry.draining.entry(id.clone()).or_insert(drain);
         registry.deactivated.insert(id.clone());
     });
-    match marked {
-        Ok(()) if mark_gone => stored(make_gone(master, state, &id)),
-        other => stored(other),
+    state.rescind_inactive();
+    if let Some(order) = order.filter(|_| marked.is_ok()) {
+        state.order(&id, order);
+        master.see_about_drain(state, &id);
     }
+    stored(marked)
 }
 
 fn deactivate(master: &Master, state: &mut State, call: &Json) -> Response {
     match known_agent(state, call) {
-        Ok(id) => stored(master.change(state, |registry| {
-            registry.deactivated.insert(id);
-        })),
+        Ok(id) => {
+            let marked = master.change(state, |registry| {
+                registry.deactivated.insert(id);
+            });
+            state.rescind_inactive();
+            stored(marked)
+        }
         Err(response) => response,
     }
 }
@@ -265,13 +350,17 @@ fn reactivate(master: &Master, state: &mut State, call: &Json) -> Response {
             Response::bad_request("Agent is not deactivated")
         }
         // As from MESOS-10096 on.
-        Ok(id) if state.registry.draining.get(&id).is_some_and(|it| it.state() == "DRAINING") => {
+        Ok(id) if state.registry.draining.get(&id).is_some_and(|it| !it.drained) => {
             Response::bad_request("Agent is still in the DRAINING state")
         }
-        Ok(id) => stored(master.change(state, |registry| {
-            registry.deactivated.remove(&id);
-            registry.draining.remove(&id);
-        })),
+        Ok(id) => {
+            let done = master.change(state, |registry| {
+                registry.deactivated.remove(&id);
+                registry.draining.remove(&id);
+            });
+            state.order(&id, Order::EndDrain);
+            stored(done)
+        }
         Err(response) => response,
     }
 }
@@ -283,135 +372,13 @@ fn mark_gone(master: &Master, state: &mut State, call: &Json) -> Response {
     }
 }
 
-fn make_gone(master: &Master, state: &mut State, id: &str) -> Result<(), String> {
+/// The agent will never come back.
+pub(crate) fn make_gone(master: &Master, state: &mut State, id: &str) -> Result<(), String> {
     master.change(state, |registry| {
         registry.forget(id);
         registry.gone.insert(id.to_owned());
     })?;
-    state.agents.remove(id);
+    state.remove_agent(id, Removal::Gone);
     state.farewells.insert(id.to_owned(), "Agent has been marked gone".to_owned());
-    state.counts.removals += 1;
     Ok(())
-}
-
-impl Connection {
-    /// What an agent says, and what it is told.
-    fn speak(&mut self, request: &Request) -> Response {
-        let message: Json = serde_json::from_slice(&request.body).unwrap_or_default();
-        let master = Arc::clone(&self.master);
-        let mut state = master.state();
-        if !state.is_leading() {
-            return Response::text(503, "not a leading master whose registry is recovered");
-        }
-        match message["kind"].as_str() {
-            Some("register") => Response::json(&self.register(&mut state, &message)),
-            Some("heartbeat") => Response::json(&self.heartbeat(&mut state)),
-            _ => Response::bad_request("unknown kind of message"),
-        }
-    }
-
-    fn heartbeat(&self, state: &mut State) -> Json {
-        let Some(id) = &self.agent else { return json!({ "unknown": true }) };
-        if let Some(reason) = state.farewells.remove(id) {
-            return json!({ "shutdown": reason });
-        }
-        match state.agents.get_mut(id) {
-            Some(agent) if agent.connection == Some(self.number) => {
-                agent.last_seen = Instant::now();
-                json!({})
-            }
-            _ => json!({ "unknown": true }),
-        }
-    }
-
-    fn register(&mut self, state: &mut State, message: &Json) -> Json {
-        let Some(mut info) = AgentInfo::of_json(&message["info"]) else {
-            return json!({ "ignored": true });
-        };
-        let pid = message["pid"].as_str().unwrap_or_default().to_owned();
-        let hostname = info.hostname.clone();
-        let credential: Option<Credential> =
-            serde_json::from_value(message["credential"].clone()).ok();
-        match self.master.credentials.judge(credential.as_ref()) {
-            Verdict::Admitted => {}
-            Verdict::Refused => {
-                log::warning(
-                    "master.cpp:10021",
-                    &format!("Failed to authenticate {pid}: Refused authentication"),
-                );
-                return json!({ "refused": true });
-            }
-            Verdict::Ignored => {
-                log::warning(
-                    "master.cpp:6330",
-                    &format!(
-                        "Refusing registration of agent at {pid} because it is not authenticated"
-                    ),
-                );
-                return json!({ "ignored": true });
-            }
-        }
-        let again = info.id.is_some();
-        let id = match info.id.clone() {
-            Some(id) => id,
-            None => {
-                state.next_agent += 1;
-                format!("{}-S{}", self.master.id, state.next_agent - 1)
-            }
-        };
-        if state.registry.gone.contains(&id) {
-            return json!({ "shutdown": "Agent has been marked gone" });
-        }
-        info.id = Some(id.clone());
-        let now = clock::seconds();
-        let before = state.agents.get(&id);
-        let agent = Agent {
-            registered_time: before.map_or(now, |agent| agent.registered_time),
-            reregistered_time: again.then_some(now),
-            version: message["version"].as_str().unwrap_or_default().to_owned(),
-            connection: Some(self.number),
-            last_seen: Instant::now(),
-            pid,
-            info,
-        };
-        if maintenance::is_down(state, &hostname, agent.ip()) {
-            return json!({ "shutdown": "Machine is 'DOWN'" });
-        }
-        // A new id at the address of an old one: that one will not come back.
-        let same_place =
-            |(other, there): &(&String, &Agent)| **other != id && there.pid == agent.pid;
-        let replaced = state.agents.iter().find(same_place).map(|(other, _)| other.clone());
-        let admitted = self.master.change(state, |registry| {
-            if let Some(old) = &replaced {
-                registry.forget(old);
-            }
-            registry.unreachable.remove(&id);
-            registry.agents.insert(id.clone(), agent.info.to_json());
-        });
-        if let Err(error) = admitted {
-            log::warning("master.cpp:6400", &error);
-            return json!({ "ignored": true });
-        }
-        if let Some(old) = replaced {
-            state.agents.remove(&old);
-            state.counts.removals += 1;
-        }
-        if again {
-            state.counts.reregistrations += 1;
-            log::info(
-                "master.cpp:7185",
-                &format!("Re-registered agent {id} at {} ({hostname})", agent.pid),
-            );
-        } else {
-            state.counts.registrations += 1;
-            log::info(
-                "master.cpp:6510",
-                &format!("Registered agent {id} at {} ({hostname})", agent.pid),
-            );
-        }
-        state.farewells.remove(&id);
-        state.agents.insert(id.clone(), agent);
-        self.agent = Some(id.clone());
-        json!({ "id": id })
-    }
 }

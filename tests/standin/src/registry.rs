@@ -2,10 +2,12 @@
 //! replicated log; the stand-in in one ZooKeeper node, so that it survives a failover just as well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
+use mesos_messages::DurationInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+
+use crate::orders::Order;
 
 /// The registry.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,12 +26,14 @@ pub(crate) struct Registry {
     pub(crate) down: Vec<Machine>,
 }
 
-/// How an agent is being drained. Nothing ever runs here, so a drain is over at once, but for as long as
-/// a test says that tasks use their grace period: by [`BUSY`] on the leading master.
+/// How an agent is being drained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Drain {
     pub(crate) config: Json,
     pub(crate) started: f64,
+    /// Nothing runs there any more.
+    #[serde(default)]
+    pub(crate) drained: bool,
 }
 
 /// A machine of the maintenance primitives; both parts must be what the agent announced.
@@ -41,12 +45,16 @@ pub(crate) struct Machine {
     pub(crate) ip: String,
 }
 
-/// While it is there every drain goes on.
-const BUSY: &str = "/run/mesos-standin.busy";
-
 impl Drain {
     pub(crate) fn state(&self) -> &'static str {
-        if Path::new(BUSY).exists() { "DRAINING" } else { "DRAINED" }
+        if self.drained { "DRAINED" } else { "DRAINING" }
+    }
+
+    /// What the agent is told.
+    pub(crate) fn order(&self) -> Order {
+        let grace = self.config["max_grace_period"]["nanoseconds"].as_i64();
+        let grace = grace.map(|nanoseconds| DurationInfo { nanoseconds });
+        Order::Drain { grace, mark_gone: self.config["mark_gone"] == true }
     }
 }
 

@@ -152,7 +152,7 @@ fn ranges(inner: &str) -> Result<Value, String> {
     Ok(Value::Ranges(found))
 }
 
-fn round(number: f64) -> f64 {
+pub(crate) fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 

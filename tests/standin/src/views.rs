@@ -1,12 +1,15 @@
 //! The JSON that a master answers, in the shape that was recorded from a real one: the same keys in
-//! the same order, of those that a master without frameworks can know.
+//! the same order.
 
+use mesos_messages::TaskState;
 use serde_json::{Value as Json, json};
 
-use crate::info::{AGENT_CAPABILITIES, AgentInfo, ResourceViews, totals};
+use crate::frameworks::Framework;
+use crate::frameworks::views::{COUNTED, full, sums};
+use crate::info::{AGENT_CAPABILITIES, AgentInfo, ResourceViews};
 use crate::master::{Agent, CAPABILITIES, Master, State, Voting};
 use crate::values::Resource;
-use crate::{clock, version};
+use crate::{clock, resources, version};
 
 /// `/version`.
 pub(crate) fn version() -> Json {
@@ -52,24 +55,28 @@ pub(crate) fn state(master: &Master, state: &State) -> Json {
     view["flags"] = master.flags.to_json();
     view["slaves"] = each_agent(state, agent);
     view["recovered_slaves"] = recovered(state);
-    for name in ["frameworks", "completed_frameworks", "orphan_tasks", "unregistered_frameworks"] {
-        view[name] = json!([]);
-    }
+    state.frameworks.put(&mut view);
+    view["orphan_tasks"] = json!([]);
+    view["unregistered_frameworks"] = json!([]);
     view
 }
 
 /// `/slaves`, or the one agent that a query names.
 pub(crate) fn slaves(state: &State, query: Option<&str>) -> Json {
-    let full = |state: &State, id: &str, of: &Agent| {
+    let whole = |state: &State, id: &str, of: &Agent| {
         let mut view = agent(state, id, of);
         let ResourceViews { reserved_full, unreserved_full, .. } = of.info.resource_views();
         view["reserved_resources_full"] = reserved_full;
         view["unreserved_resources_full"] = unreserved_full;
-        view["used_resources_full"] = json!([]);
-        view["offered_resources_full"] = json!([]);
+        let used = state.frameworks.tasks_on(id);
+        view["used_resources_full"] =
+            full(used.map(|task| (task.role.as_str(), task.resources.clone())));
+        let offers = state.frameworks.offers.values().filter(|offer| offer.agent_id == id);
+        view["offered_resources_full"] =
+            full(offers.map(|offer| (offer.role.as_str(), offer.resources.clone())));
         view
     };
-    let mut slaves = each_agent(state, full);
+    let mut slaves = each_agent(state, whole);
     let one = query.and_then(|query| query.strip_prefix("slave_id="));
     if let (Some(id), Some(list)) = (one, slaves.as_array_mut()) {
         list.retain(|view| view["id"] == id);
@@ -79,51 +86,51 @@ pub(crate) fn slaves(state: &State, query: Option<&str>) -> Json {
 
 /// `/state-summary`.
 pub(crate) fn summary(master: &Master, state: &State) -> Json {
-    const TASKS: [&str; 10] = [
-        "TASK_STAGING",
-        "TASK_STARTING",
-        "TASK_RUNNING",
-        "TASK_KILLING",
-        "TASK_FINISHED",
-        "TASK_KILLED",
-        "TASK_FAILED",
-        "TASK_LOST",
-        "TASK_ERROR",
-        "TASK_UNREACHABLE",
-    ];
     let with_tasks = |state: &State, id: &str, of: &Agent| {
         let mut view = agent(state, id, of);
-        for name in TASKS {
-            view[name] = 0.into();
-        }
-        view["framework_ids"] = json!([]);
+        state.frameworks.put_agent_summary(&mut view, id);
         view
     };
     let mut view = json!({ "hostname": master.place.hostname });
     put_cluster(&mut view, master);
     view["slaves"] = each_agent(state, with_tasks);
-    view["frameworks"] = json!([]);
+    view["frameworks"] = state.frameworks.summaries();
     view
 }
 
-/// `/frameworks`: nothing runs here.
-pub(crate) fn frameworks() -> Json {
-    json!({ "frameworks": [], "completed_frameworks": [], "unregistered_frameworks": [] })
+/// `/frameworks`.
+pub(crate) fn frameworks(state: &State) -> Json {
+    let mut view = json!({});
+    state.frameworks.put(&mut view);
+    view["unregistered_frameworks"] = json!([]);
+    view
 }
 
-/// `/roles`: those with a weight or a reservation.
+/// `/roles`: those with a framework, a weight or a reservation.
 pub(crate) fn roles(state: &State) -> Json {
     let view = |name: &String| {
+        let frameworks = state.frameworks.registered.values();
+        let members = frameworks.filter(|framework| framework.roles().contains(name));
+        let mut allocated = Vec::new();
+        for framework in state.frameworks.registered.values() {
+            resources::add(&mut allocated, &framework.used(Some(name)));
+        }
+        let offered = state.frameworks.offered(|offer| offer.role == *name);
+        let mut all = allocated.clone();
+        resources::add(&mut all, &offered);
         let reserved = reserved(state, name);
+        // A reservation counts, used or not; of the rest only what is used or offered.
+        let mut consumed = reserved.clone();
+        consumed.extend(all.iter().filter(|resource| resource.role.is_none()).cloned());
         json!({
             "name": name,
             "weight": weight(state, name),
-            "quota": { "role": name, "guarantee": {}, "limit": {}, "consumed": reserved },
-            "resources": {},
-            "allocated": {},
-            "offered": {},
-            "reserved": reserved,
-            "frameworks": [],
+            "quota": { "role": name, "guarantee": {}, "limit": {}, "consumed": scalars(&consumed) },
+            "resources": scalars(&all),
+            "allocated": scalars(&allocated),
+            "offered": scalars(&offered),
+            "reserved": scalars(&reserved),
+            "frameworks": members.map(Framework::id).collect::<Vec<_>>(),
         })
     };
     json!({ "roles": role_names(state).iter().map(view).collect::<Vec<_>>() })
@@ -186,12 +193,19 @@ pub(crate) fn metrics(master: &Master, state: &State) -> Json {
     let mut view = json!({ "master/elected": elected });
     for name in ["cpus", "disk", "gpus", "mem"] {
         view[format!("master/{name}_total")] = json!(sum(name));
-        view[format!("master/{name}_used")] = json!(0.0);
-        view[format!("master/{name}_percent")] = json!(0.0);
+        let used = agents.keys().map(|id| resources::scalar(&state.frameworks.used_on(id), name));
+        let used = used.sum::<f64>();
+        view[format!("master/{name}_used")] = json!(used);
+        let percent = if used > 0.0 { used / sum(name) } else { 0.0 };
+        view[format!("master/{name}_percent")] = json!(percent);
     }
-    for name in ["active", "connected", "disconnected", "inactive"] {
-        view[format!("master/frameworks_{name}")] = json!(0.0);
-    }
+    let frameworks = &state.frameworks.registered;
+    let served = frameworks.values().filter(|framework| framework.is_active()).count();
+    view["master/frameworks_active"] = json!(count(served));
+    view["master/frameworks_connected"] = json!(count(served));
+    view["master/frameworks_disconnected"] = json!(count(frameworks.len() - served));
+    view["master/frameworks_inactive"] = json!(count(frameworks.len() - served));
+    view["master/outstanding_offers"] = json!(count(state.frameworks.offers.len()));
     view["master/slave_registrations"] = json!(state.counts.registrations as f64);
     view["master/slave_removals"] = json!(state.counts.removals as f64);
     view["master/slave_reregistrations"] = json!(state.counts.reregistrations as f64);
@@ -200,18 +214,13 @@ pub(crate) fn metrics(master: &Master, state: &State) -> Json {
     view["master/slaves_disconnected"] = json!(count(agents.len() - connected));
     view["master/slaves_inactive"] = json!(count(agents.len() - active));
     view["master/slaves_unreachable"] = json!(count(state.registry.unreachable.len()));
-    for name in [
-        "error",
-        "failed",
-        "finished",
-        "killed",
-        "lost",
-        "running",
-        "staging",
-        "starting",
-        "unreachable",
-    ] {
-        view[format!("master/tasks_{name}")] = json!(0.0);
+    for name in COUNTED {
+        let counted = TaskState::of_name(name).map_or(0, |it| state.frameworks.count(it));
+        let name = name.to_lowercase().replace("task_", "tasks_");
+        view[format!("master/{name}")] = json!(count(counted));
+    }
+    for framework in frameworks.values().chain(&state.frameworks.completed) {
+        framework.put_metrics(&mut view);
     }
     view["master/uptime_secs"] = json!(clock::seconds() - master.start_time);
     // At least this master's own replica, as recorded without any ZooKeeper.
@@ -249,8 +258,8 @@ fn agent(state: &State, id: &str, agent: &Agent) -> Json {
         view["reregistered_time"] = time.into();
     }
     view["resources"] = total;
-    view["used_resources"] = totals(&[]);
-    view["offered_resources"] = totals(&[]);
+    view["used_resources"] = sums(&state.frameworks.used_on(id));
+    view["offered_resources"] = sums(&state.frameworks.offered(|offer| offer.agent_id == id));
     view["reserved_resources"] = reserved;
     view["unreserved_resources"] = unreserved;
     view["active"] = state.is_active(id, agent).into();
@@ -285,7 +294,9 @@ fn recovered(state: &State) -> Json {
 fn role_names(state: &State) -> Vec<String> {
     let reserved = state.agents.values().flat_map(|agent| &agent.info.resources);
     let reserved = reserved.filter_map(|resource| resource.role.clone());
-    let mut names: Vec<String> = reserved.chain(state.registry.weights.keys().cloned()).collect();
+    let members = state.frameworks.registered.values().flat_map(Framework::roles);
+    let named = reserved.chain(members).chain(state.registry.weights.keys().cloned());
+    let mut names: Vec<String> = named.collect();
     names.sort();
     names.dedup();
     names
@@ -295,15 +306,19 @@ fn weight(state: &State, role: &str) -> f64 {
     state.registry.weights.get(role).copied().unwrap_or(1.0)
 }
 
-/// The scalars reserved for a role on all agents; what is zero is left out.
-fn reserved(state: &State, role: &str) -> Json {
-    let mut sums = json!({});
+/// What is reserved for a role on all agents.
+fn reserved(state: &State, role: &str) -> Vec<Resource> {
     let all = state.agents.values().flat_map(|agent| &agent.info.resources);
-    for resource in all.filter(|resource| resource.role.as_deref() == Some(role)) {
-        if let Some(number) = resource.value.scalar() {
-            let name = resource.name.as_str();
-            sums[name] = json!(sums[name].as_f64().unwrap_or(0.0) + number);
-        }
-    }
-    sums
+    all.filter(|resource| resource.role.as_deref() == Some(role)).cloned().collect()
+}
+
+/// The sums of scalars; what is zero is left out.
+fn scalars(resources: &[Resource]) -> Json {
+    let mut names: Vec<&str> = resources.iter().map(|resource| resource.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let sums = names.into_iter().map(|name| (name, resources::scalar(resources, name)));
+    Json::Object(
+        sums.filter(|(_, sum)| *sum > 0.0).map(|(n, sum)| (n.into(), sum.into())).collect(),
+    )
 }

@@ -84,7 +84,7 @@ pub(crate) fn to_v1(weights: &BTreeMap<String, f64>) -> Json {
 }
 
 /// Source: src/common/roles.cpp, `validate`.
-fn invalid_role(role: &str) -> Option<String> {
+pub(crate) fn invalid_role(role: &str) -> Option<String> {
     if role == "*" {
         return None;
     }

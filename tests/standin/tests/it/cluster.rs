@@ -9,16 +9,16 @@ use crate::common::{Daemon, Scratch, ask, free_port, get, wait_for};
 use crate::zookeeper::Zookeeper;
 
 /// A daemon of the cluster, and how to start it again.
-struct Member {
-    place: String,
+pub(crate) struct Member {
+    pub(crate) place: String,
     name: &'static str,
-    flags: Vec<String>,
-    scratch: Scratch,
-    daemon: Option<Daemon>,
+    pub(crate) flags: Vec<String>,
+    pub(crate) scratch: Scratch,
+    pub(crate) daemon: Option<Daemon>,
 }
 
 impl Member {
-    fn master(zookeeper: &Zookeeper, number: u8, more: &[&str]) -> Member {
+    pub(crate) fn master(zookeeper: &Zookeeper, number: u8, more: &[&str]) -> Member {
         let ip = format!("127.0.77.{number}");
         let place = format!("{ip}:{}", free_port(&ip));
         let zk = format!("--zk=zk://{}/mesos", zookeeper.place);
@@ -27,7 +27,7 @@ impl Member {
         Member::new("mesos-master", &ip, place, flags)
     }
 
-    fn agent(zookeeper: &Zookeeper, number: u8, more: &[&str]) -> Member {
+    pub(crate) fn agent(zookeeper: &Zookeeper, number: u8, more: &[&str]) -> Member {
         let ip = format!("127.0.77.{number}");
         let place = format!("{ip}:{}", free_port(&ip));
         let master = format!("--master=zk://{}/mesos", zookeeper.place);
@@ -41,7 +41,12 @@ impl Member {
         Member::new("mesos-slave", &ip, place, flags)
     }
 
-    fn new(name: &'static str, ip: &str, place: String, mut flags: Vec<String>) -> Member {
+    pub(crate) fn new(
+        name: &'static str,
+        ip: &str,
+        place: String,
+        mut flags: Vec<String>,
+    ) -> Member {
         let scratch = Scratch::new();
         let port = place.rsplit(':').next().unwrap_or_default();
         flags.push(format!("--ip={ip}"));
@@ -53,27 +58,27 @@ impl Member {
         member
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = self.scratch.path("log");
         self.daemon = Some(Daemon::start(self.name, Path::new(&log), &self.flags));
     }
 
-    fn daemon(&mut self) -> &mut Daemon {
+    pub(crate) fn daemon(&mut self) -> &mut Daemon {
         self.daemon.as_mut().expect("it was started")
     }
 
-    fn replace_flag(&mut self, prefix: &str, flag: &str) {
+    pub(crate) fn replace_flag(&mut self, prefix: &str, flag: &str) {
         self.flags.retain(|flag| !flag.starts_with(prefix));
         self.flags.push(flag.to_owned());
     }
 
-    fn metric(&self, name: &str) -> Option<f64> {
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         get(&self.place, "/metrics/snapshot")?.json()[name].as_f64()
     }
 }
 
 /// The place of the master that leads and has recovered its registry.
-fn leader(masters: &[Member]) -> usize {
+pub(crate) fn leader(masters: &[Member]) -> usize {
     wait_for("a recovered leader", || {
         masters.iter().position(|master| {
             master.metric("master/elected") == Some(1.0)
@@ -82,26 +87,26 @@ fn leader(masters: &[Member]) -> usize {
     })
 }
 
-fn slaves(place: &str) -> Vec<Json> {
+pub(crate) fn slaves(place: &str) -> Vec<Json> {
     let view = get(place, "/slaves").filter(|answer| answer.status == 200);
     view.and_then(|answer| answer.json()["slaves"].as_array().cloned()).unwrap_or_default()
 }
 
-fn slave(place: &str, agent: &Member) -> Option<Json> {
+pub(crate) fn slave(place: &str, agent: &Member) -> Option<Json> {
     let pid = format!("slave(1)@{}", agent.place);
     slaves(place).into_iter().find(|slave| slave["pid"] == pid.as_str())
 }
 
-fn active(place: &str, agent: &Member) -> Json {
+pub(crate) fn active(place: &str, agent: &Member) -> Json {
     wait_for("an active agent", || slave(place, agent).filter(|slave| slave["active"] == true))
 }
 
-fn v1(place: &str, call: &Json) -> (u16, String) {
+pub(crate) fn v1(place: &str, call: &Json) -> (u16, String) {
     let answer = ask("POST", place, "/api/v1", &call.to_string()).expect("the master answers");
     (answer.status, answer.body)
 }
 
-fn keys(object: &Json) -> Vec<&str> {
+pub(crate) fn keys(object: &Json) -> Vec<&str> {
     object.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 

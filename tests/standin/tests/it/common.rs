@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -115,6 +116,21 @@ pub(crate) fn command(name: &str) -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// `libmesos.so` of tests/libmesos, built here where that has not been done.
+pub(crate) fn libmesos() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../libmesos");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--quiet", "--manifest-path"])
+            .arg(format!("{package}/Cargo.toml"))
+            .arg(format!("--target-dir={package}/target"))
+            .status();
+        assert!(built.expect("cargo starts").success(), "libmesos is not built");
+        PathBuf::from(format!("{package}/target/debug/libmesos.so"))
+    })
 }
 
 /// The output of a program that must end by itself; one that does not is killed and fails the test.

@@ -2,7 +2,15 @@
 
 mod cluster;
 mod common;
+mod containers;
+mod execute;
+mod framework;
+mod master;
 mod package;
+mod pair;
+mod scheduler;
+mod spark;
+mod tasks;
 mod texts;
 mod wrapper;
 mod zookeeper;

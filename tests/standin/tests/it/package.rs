@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Scratch, note};
+use crate::common::{Scratch, libmesos, note};
 
 fn build(out: &Path, version: &str) {
     let status = Command::new("sh")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/build-deb.sh"))
         .arg(out)
         .env("STANDIN_BINARY", env!("CARGO_BIN_EXE_mesos-standin"))
+        .env("STANDIN_LIBRARY", libmesos())
         .env("STANDIN_VERSION", version)
         .env("SOURCE_DATE_EPOCH", "1000000000")
         .status();
@@ -45,6 +46,7 @@ fn the_package_has_the_layout_of_old_and_its_version() {
         "./usr/sbin/mesos-master",
         "./usr/sbin/mesos-agent",
         "./usr/sbin/mesos-slave",
+        "./usr/bin/mesos-execute",
         "./usr/bin/mesos-init-wrapper",
         "./lib/systemd/system/mesos-master.service",
         "./lib/systemd/system/mesos-slave.service",
@@ -52,7 +54,11 @@ fn the_package_has_the_layout_of_old_and_its_version() {
         assert!(listed.contains(path), "{path} is not in\n{listed}");
     }
     assert!(listed.lines().all(|line| line.contains(" root/root ")), "{listed}");
-    assert!(!listed.contains("libmesos"), "nothing can run through it");
+    for library in
+        ["./usr/lib/libmesos-1.10.0.so\n", "./usr/lib/libmesos.so -> libmesos-1.10.0.so\n"]
+    {
+        assert!(listed.contains(library), "{library} is not in\n{listed}");
+    }
 
     let root = scratch.path("root").display().to_string();
     dpkg_deb(&["-R", &deb, &root]);

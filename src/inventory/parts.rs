@@ -1,0 +1,87 @@
+//! Which host plays which part in the cluster.
+
+use std::collections::BTreeMap;
+
+use super::{Inventory, ZooKeeper};
+use crate::ground::{Endpoint, HostName};
+
+/// What a host can be in a cluster; one host may play several parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// A server of an ensemble that is ours.
+    ZooKeeper,
+    /// A Mesos master.
+    Master,
+    /// A Mesos agent.
+    Agent,
+    /// A host that jobs are submitted from.
+    Client,
+    /// A host of the MesosClusterDispatcher.
+    Dispatcher,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Part; 5] =
+        [Part::ZooKeeper, Part::Master, Part::Agent, Part::Client, Part::Dispatcher];
+
+    /// What its hosts are called together: `@masters` selects them.
+    pub fn group(self) -> &'static str {
+        match self {
+            Part::ZooKeeper => "zookeeper",
+            Part::Master => "masters",
+            Part::Agent => "agents",
+            Part::Client => "clients",
+            Part::Dispatcher => "dispatchers",
+        }
+    }
+}
+
+impl Inventory {
+    /// Who plays a part, in natural order; agents pool by pool.
+    pub fn hosts_of(&self, part: Part) -> Box<dyn Iterator<Item = &HostName> + '_> {
+        let spark = self.spark.as_ref();
+        match part {
+            Part::ZooKeeper => Box::new(self.ensemble().into_iter().flat_map(BTreeMap::keys)),
+            Part::Master => Box::new(self.mesos.masters.iter()),
+            Part::Agent => Box::new(self.agents().map(|(_, host, _)| host)),
+            Part::Client => Box::new(spark.into_iter().flat_map(|spark| &spark.clients)),
+            Part::Dispatcher => {
+                let dispatcher = spark.and_then(|spark| spark.dispatcher.as_ref());
+                Box::new(dispatcher.into_iter().flat_map(|dispatcher| &dispatcher.hosts))
+            }
+        }
+    }
+
+    /// Host → myid of an ensemble that is ours; `None` of somebody else's.
+    pub fn ensemble(&self) -> Option<&BTreeMap<HostName, u8>> {
+        match &self.zookeeper {
+            ZooKeeper::Managed { servers, .. } => Some(servers),
+            ZooKeeper::External { .. } => None,
+        }
+    }
+
+    /// The port that ZooKeeper's clients connect to; of somebody else's ensemble its first server's.
+    pub fn client_port(&self) -> u16 {
+        match &self.zookeeper {
+            ZooKeeper::Managed { config, .. } => {
+                config.get("clientPort").and_then(|port| port.parse().ok()).unwrap_or(2181)
+            }
+            ZooKeeper::External { servers } => servers.first().map_or(2181, |(_, port)| *port),
+        }
+    }
+
+    /// `host:port,…` of the ensemble, in natural order.
+    pub fn zookeeper_connect(&self) -> String {
+        let list: Vec<String> = match &self.zookeeper {
+            ZooKeeper::Managed { servers, .. } => {
+                let hosts = servers.keys().filter_map(|name| self.hosts.get(name));
+                hosts.map(|h| Endpoint::new(h.address, self.client_port()).to_string()).collect()
+            }
+            ZooKeeper::External { servers } => {
+                servers.iter().map(|(host, port)| Endpoint::new(host, *port).to_string()).collect()
+            }
+        };
+        list.join(",")
+    }
+}

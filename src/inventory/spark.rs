@@ -1,0 +1,368 @@
+//! `spark`: the archive, the image that executors run in, its configuration and its dispatcher.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decode::{At, Cx, clipped};
+use super::files::{Download, Fetch, Source, StatedDigest};
+use super::managed::{self, ManagedFile};
+use super::resolve::Resolver;
+use super::settings::{Shape, Type, choice, section};
+use super::types::{
+    self, Catalogue, DebianPackage, Line, List, Map, Options, Plain, Port, Template, Text, scalar,
+};
+use super::yaml::Node;
+use super::{check, grammar, packages, schema};
+use crate::ground::problem::Problem;
+use crate::ground::{Digest, HostName};
+use crate::mesos::versions::Version;
+use crate::mesos::{image, properties};
+
+section! {
+    /// Spark as written.
+    #[derive(Debug)]
+    pub(super) struct Settings {
+        /// Version of the archive; 3.5 is the last line with Mesos.
+        need version: Text, such as "3.5.1";
+        /// The .tgz as Apache releases it.
+        need archive: Archive, such as "{path: ./spark-3.5.1-bin-hadoop3.tgz}";
+        /// Debian package of the Java runtime.
+        may java: Plain<DebianPackage> = "openjdk-17-jre-headless";
+        /// Who submits; made on clients and agents.
+        may user: Plain<UserName> = "spark";
+        /// The image that executors run in.
+        may image: Image = "{}", such as "{base: 'debian:bookworm-slim', packages: [python3]}";
+        /// Lines of spark-defaults.conf; templates.
+        may defaults: Options<Properties> = "{}", such as "{spark.cores.max: 8}";
+        /// Lines of spark-env.sh; templates.
+        may env: Map<Template> = "{}", such as "{SPARK_LOCAL_DIRS: /var/tmp}";
+        /// Where jobs are submitted from.
+        may clients: Clients = "{hosts: []}", such as "{hosts: [c1]}";
+        /// The MesosClusterDispatcher, for --deploy-mode cluster.
+        may dispatcher: WrittenDispatcher, such as "{hosts: [m1]}";
+    }
+}
+
+choice! {
+    /// Where the archive is.
+    #[derive(Debug)]
+    pub(super) enum Archive {
+        url => Url(ByUrl),
+        path => Path(ByPath),
+    }
+}
+
+section! {
+    /// Elsewhere.
+    #[derive(Debug)]
+    pub(super) struct ByUrl {
+        /// Each host downloads it; needs its digest.
+        need url: Download,
+            such as "https://archive.apache.org/dist/spark/spark-3.5.1/spark-3.5.1-bin-hadoop3.tgz";
+        with digest: StatedDigest;
+    }
+}
+
+section! {
+    /// Here.
+    #[derive(Debug)]
+    pub(super) struct ByPath {
+        /// On this machine; pushed.
+        need path: types::Source, such as "./spark-3.5.1-bin-hadoop3.tgz";
+        with digest: StatedDigest;
+    }
+}
+
+choice! {
+    /// The image as written.
+    #[derive(Debug)]
+    pub(super) enum Image {
+        registry => Registry(Pulled),
+        archive => Archive(Loaded),
+        _ => Build(Built),
+    }
+}
+
+section! {
+    /// Built on every agent.
+    #[derive(Debug)]
+    pub(super) struct Built {
+        /// Name given to the image.
+        may tag: Plain<ImageName> = "spark-mesos";
+        /// Image to build on.
+        may base: Plain<ImageName> = "debian:bookworm-slim";
+        /// Debian packages put into it beside Java.
+        may packages: List<Plain<DebianPackage>> = "[python3, libnss3, curl]";
+    }
+}
+
+section! {
+    /// Pulled by every agent.
+    #[derive(Debug)]
+    pub(super) struct Pulled {
+        /// Pulled by every agent: name@sha256:….
+        need registry: Plain<PinnedImage>,
+            such as "registry.example/spark@sha256:\
+                     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    }
+}
+
+section! {
+    /// Loaded by every agent.
+    #[derive(Debug)]
+    pub(super) struct Loaded {
+        /// Loaded by every agent: a path, or a URL with its digest.
+        need archive: types::Source, such as "./spark-mesos-3.5.1.tar";
+        /// Name that the archive holds.
+        need tag: Plain<ImageName>, such as "spark-mesos:3.5.1";
+        with digest: StatedDigest;
+    }
+}
+
+section! {
+    /// Where jobs are submitted from.
+    #[derive(Debug)]
+    pub(super) struct Clients {
+        /// Hosts.
+        need hosts: List<Text>, such as "[c1]";
+        /// Files that jobs need there: path: what is in it.
+        may files: Map<managed::Written> = "{}", such as "{/etc/spark-files/log4j2.properties: {path: ./log4j2.properties}}";
+    }
+}
+
+section! {
+    /// The dispatcher as written.
+    #[derive(Debug)]
+    pub(super) struct WrittenDispatcher {
+        /// The one host it runs on.
+        need hosts: List<Text>, such as "[m1]";
+        /// REST port.
+        may port: Plain<Port> = "7077";
+    }
+}
+
+scalar! {
+    /// The names that Debian's useradd takes without --badname, less its final `$`.
+    UserName -> String, "a user name of lower-case letters, digits, `_` and `-`",
+        |t| {
+            let first = t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+            let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
+            (first && t.bytes().all(rest) && t.len() <= 32).then(|| t.to_owned())
+        },
+        serde_json::json!({ "type": ["string", "boolean"], "pattern": "^[a-z_][a-z0-9_-]{0,31}$" });
+}
+
+/// An image's name, tag and digest.
+pub(super) struct ImageName;
+
+impl Type for ImageName {
+    type Value = At<String>;
+
+    fn read(cx: &mut Cx, node: &Node, path: &str) -> Option<At<String>> {
+        let at = Text::read(cx, node, path)?;
+        if let Err(finding) = image::check(&at.value) {
+            cx.problems.push(finding.problem(at.place, "wrong-type"));
+            return None;
+        }
+        Some(at)
+    }
+
+    fn shape() -> Shape {
+        let schema = schema::word(image::PATTERN);
+        Shape::Scalar { what: image::WANTED, template: false, schema }
+    }
+}
+
+impl Line for ImageName {
+    type Held = String;
+}
+
+/// An image with its digest.
+pub(super) struct PinnedImage;
+
+impl Type for PinnedImage {
+    type Value = At<String>;
+
+    fn read(cx: &mut Cx, node: &Node, path: &str) -> Option<At<String>> {
+        let at = ImageName::read(cx, node, path)?;
+        if !at.value.contains('@') {
+            let message =
+                format!("`{path}`: `{}` may be another image tomorrow", clipped(&at.value));
+            let problem = Problem::error(Some(at.place), "wrong-type", message);
+            cx.problems.push(problem.help(format!("write {PINNED}")));
+            return None;
+        }
+        Some(at)
+    }
+
+    fn shape() -> Shape {
+        let pattern = image::PATTERN.replacen('^', "^(?=.*@)", 1);
+        Shape::Scalar { what: PINNED, template: false, schema: schema::text(&pattern) }
+    }
+}
+
+impl Line for PinnedImage {
+    type Held = String;
+}
+
+const PINNED: &str = "an image with its digest, name@sha256:…";
+
+/// Any property; those of the last Spark with Mesos with what is known of them.
+pub(super) struct Properties;
+
+impl Catalogue for Properties {
+    fn known() -> Vec<(String, String)> {
+        let read = properties::all().iter().filter(|property| {
+            !property.name.ends_with('*')
+                && property.until.is_none()
+                && property.kind != properties::Kind::Unread
+        });
+        let described = read.map(|property| {
+            let (wanted, example) = property.kind.words();
+            let words = format!("{wanted}, such as {example}; since Spark {}", property.since);
+            (property.name.clone(), words)
+        });
+        described.collect()
+    }
+}
+
+/// Spark.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spark {
+    /// Version of the archive.
+    pub version: Version,
+    /// The archive that is unpacked on clients and goes into the image.
+    pub archive: Fetch,
+    /// Debian package of the Java runtime.
+    pub java: String,
+    /// Who submits; made on clients and agents.
+    pub user: String,
+    /// The image that executors run in.
+    pub image: SparkImage,
+    /// Lines of spark-defaults.conf as the user wrote them.
+    pub defaults: BTreeMap<String, String>,
+    /// Lines of spark-env.sh.
+    pub env: BTreeMap<String, String>,
+    /// Hosts that jobs are submitted from.
+    pub clients: BTreeSet<HostName>,
+    /// Files on clients.
+    pub client_files: Vec<ManagedFile>,
+    /// Hosts of the MesosClusterDispatcher.
+    pub dispatcher: Option<Dispatcher>,
+}
+
+/// The image that executors run in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SparkImage {
+    /// Built on every agent.
+    Build {
+        /// Name (and tag) given to it.
+        tag: String,
+        /// Image it starts from.
+        base: String,
+        /// Debian packages put into it beside Java.
+        packages: Vec<String>,
+    },
+    /// Pulled by every agent.
+    Registry {
+        /// `name@sha256:…`.
+        reference: String,
+    },
+    /// Loaded by every agent.
+    Archive {
+        /// Name (and tag) that the archive holds.
+        tag: String,
+        /// `docker save` archive.
+        archive: Fetch,
+    },
+}
+
+/// The MesosClusterDispatcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispatcher {
+    /// Hosts it runs on.
+    pub hosts: BTreeSet<HostName>,
+    /// REST port.
+    pub port: u16,
+}
+
+impl SparkImage {
+    /// What `spark.mesos.executor.docker.image` holds.
+    pub fn name(&self) -> &str {
+        match self {
+            SparkImage::Build { tag, .. } | SparkImage::Archive { tag, .. } => tag,
+            SparkImage::Registry { reference } => reference,
+        }
+    }
+}
+
+/// Spark with its files found, names checked and templates rendered.
+pub(super) fn resolve(settings: Settings, r: &mut Resolver<'_>) -> Spark {
+    let nothing =
+        || Fetch { source: Source::Url(String::new()), digest: Digest::Sha256(String::new()) };
+    for (key, _) in &settings.env {
+        let digit = key.value.starts_with(|c: char| c.is_ascii_digit());
+        if digit || !grammar::word(&key.value, "_") {
+            let message = format!("`{}` cannot name an environment variable", key.value);
+            let problem = Problem::error(Some(key.place.clone()), "bad-name", message);
+            r.cx.problems.push(problem.help("names are letters, digits and `_`"));
+        }
+    }
+    for (key, _) in &settings.defaults {
+        if key.value.contains(|c: char| c.is_whitespace() || c == '=' || c == '#') {
+            let message = format!("`{}` cannot name a Spark property", key.value);
+            let problem = Problem::error(Some(key.place.clone()), "bad-name", message);
+            r.cx.problems.push(problem.help("write it like spark.cores.max"));
+        }
+    }
+    let image = match settings.image {
+        Image::Registry(pulled) => {
+            SparkImage::Registry { reference: pulled.registry.unwrap_or_default() }
+        }
+        Image::Archive(loaded) => SparkImage::Archive {
+            tag: loaded.tag.unwrap_or_default(),
+            archive: r.fetch(loaded.archive.as_ref(), &loaded.digest).unwrap_or_else(nothing),
+        },
+        Image::Build(Built { tag, base, packages }) => SparkImage::Build { tag, base, packages },
+    };
+    let version = r.version(settings.version.as_ref());
+    let mut defaults = BTreeMap::new();
+    for (key, at) in &settings.defaults {
+        let Some(text) = r.render(at) else { continue };
+        // A version that was refused makes no further mistakes.
+        if version.at_least(&[0, 1]) {
+            check::property(r.cx, (key, at), &text, &version);
+        }
+        defaults.insert(key.value.clone(), text);
+    }
+    let archive = match &settings.archive {
+        Some(Archive::Url(by)) => r.fetch(by.url.as_ref(), &by.digest),
+        Some(Archive::Path(by)) => r.fetch(by.path.as_ref(), &by.digest),
+        None => None,
+    };
+    if let (Some(file), Some(Archive::Path(ByPath { path: Some(at), .. }))) =
+        (&archive, &settings.archive)
+    {
+        packages::spark(r, &at.place, file, &version);
+    }
+    let (templates, top) = (&mut r.templates, r.top);
+    let section = "spark.clients.files";
+    let client_files =
+        managed::resolve(r.cx, &*r.files, section, &settings.clients.files, |cx, at| {
+            templates.render(cx, at, top, "")
+        });
+    Spark {
+        client_files,
+        version,
+        archive: archive.unwrap_or_else(nothing),
+        java: settings.java,
+        user: settings.user,
+        image,
+        defaults,
+        env: r.rendered(&settings.env),
+        clients: r.names(settings.clients.hosts.as_deref().unwrap_or_default()),
+        dispatcher: settings.dispatcher.map(|dispatcher| Dispatcher {
+            hosts: r.names(dispatcher.hosts.as_deref().unwrap_or_default()),
+            port: dispatcher.port,
+        }),
+    }
+}

@@ -1,0 +1,505 @@
+//! The masters' replicated log: q of its replicas must agree, so there must never be more than 2q − 1 of them, or
+//! two majorities could be apart. Source: "Increasing/Decreasing the quorum size" in docs/operational-guide.md of
+//! Mesos 1.11.
+
+use std::collections::BTreeSet;
+
+use super::{Does, Members, Refusal, State, Step, Steps, all_serve, joins, named};
+use crate::ground::HostName;
+use crate::health::{Data, Kept, Member, Running};
+use crate::inventory::Inventory;
+use crate::tasks::Task;
+
+/// See [`super::steps`].
+pub(super) fn steps(
+    running: &Running,
+    inventory: &Inventory,
+    state: State<'_>,
+) -> Result<Steps, Refusal> {
+    let wanted = &inventory.mesos.masters;
+    let target = inventory.quorum();
+    let old =
+        running.kept.iter().filter(|(host, kept)| kept.log && !running.masters.contains_key(*host));
+    let old = old.map(|(host, _)| host.clone()).collect();
+    let now =
+        Log { replicas: running.masters.iter().map(|(host, it)| (host, it.quorum)).collect(), old };
+    let replicas: BTreeSet<HostName> = running.masters.keys().cloned().collect();
+    // One that is new to the log; those that were started before may start again.
+    let new = wanted
+        .difference(&replicas)
+        .find(|host| !running.kept.contains_key(*host) && !running.silent.contains(*host));
+    let silent = running.silent.iter().find(|host| !wanted.contains(*host));
+    if let (Some(host), Some(new), false) = (silent, new, replicas.is_empty()) {
+        return Err(Refusal::new(format!(
+            "{new} starts no master while {host}, which may run one, could not be asked: it would be one replica too many; bring it back, or write `retired: {{{host}: gone}}` if it never will"
+        )));
+    }
+    // A first installation has no log yet, nor an ensemble that holds anything.
+    let heard = |host: &HostName| !running.silent.contains(host);
+    let fresh = running.servers.values().all(|it| it.data == Data::Nothing)
+        && inventory.ensemble().is_none_or(|all| all.keys().all(heard));
+    let enough = wanted.iter().filter(|host| heard(host)).count() >= target;
+    let first = replicas.is_empty() && fresh && enough;
+    let silent = running.silent.iter().find(|_| !first);
+    if let (Some(host), Some(new)) = (silent, new) {
+        return Err(Refusal::new(format!(
+            "{new} starts no master while {host} could not be asked: it may run one whose quorum bears no more of them; bring it back, or take it out of `mesos.masters.hosts`"
+        )));
+    }
+    if replicas.is_empty() {
+        return alone(running, wanted, target).map_or(Ok(Steps::default()), Err);
+    }
+    let changes = !now.as_wanted(wanted, target);
+    let seen = running.masters.values().filter_map(|it| it.ensemble).max().unwrap_or(0);
+    if (changes || new.is_some()) && seen > replicas.len() + running.silent.len() {
+        return Err(Refusal::new(format!(
+            "the masters' log has {seen} replicas, of which {} are known; put the others' hosts back and name them under `retired` (one that has just died is forgotten in a few seconds)",
+            named(&replicas)
+        )));
+    }
+    if !changes {
+        return Ok(Steps::default());
+    }
+    if let Some(host) = running.silent.iter().find(|host| wanted.contains(*host)) {
+        return Err(Refusal::new(format!(
+            "{host} could not be asked, and may run a master with the old quorum; bring it back, or take it out of `mesos.masters.hosts`"
+        )));
+    }
+    if replicas.len() == 1
+        && now.lowest() == Some(1)
+        && (target > 1 || !wanted.is_superset(&replicas))
+    {
+        let steps = anew(running, inventory, &replicas, state)?;
+        return steps.within_scope(Task::Masters, state.scope);
+    }
+    let steps = now.to(wanted, target, state.health.leader.as_ref())?;
+    // Whoever leaves may be sick; whoever stays must serve.
+    let stay = replicas.iter().filter(|host| wanted.contains(*host));
+    // The last of two that is left does not serve before its quorum is lowered.
+    if replicas != *wanted || replicas.len() > 1 || now.lowest() != Some(2) {
+        all_serve(stay, "the masters' membership", state.health)?;
+    }
+    let leaves = replicas.iter().filter(|host| !wanted.contains(*host));
+    if let Some(host) =
+        leaves.into_iter().find(|host| state.health.members.get(*host) == Some(&Member::Silent))
+    {
+        all_serve([host], "the masters' membership", state.health)?;
+    }
+    Steps { first: steps, last: Vec::new() }.within_scope(Task::Masters, state.scope)
+}
+
+/// Why a log that one replica keeps alone, and that does not run, keeps others from starting.
+fn alone(running: &Running, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
+    let alone = |(_, kept): &(&HostName, &Kept)| kept.log && kept.quorum == Some(1);
+    let (host, _) = running.kept.iter().find(alone)?;
+    let others = target > 1 || wanted.iter().any(|other| other != host);
+    (others && wanted.contains(host)).then(|| {
+        Refusal::new(format!(
+            "{host} keeps the masters' log alone, with quorum 1, and does not run; start it first (an apply of the earlier inventory does: `provision history`), so that what it remembers can be saved"
+        ))
+    })
+}
+
+/// The consent to it, by its name under `allow`, which wants a reason.
+pub const CONSENT: &str = "master-growth";
+
+/// One that keeps the log alone, with quorum 1: no replica can be added to such a log. What it remembers is saved,
+/// it is set aside, and all that are wanted begin a new one together.
+fn anew(
+    running: &Running,
+    inventory: &Inventory,
+    replicas: &BTreeSet<HostName>,
+    state: State<'_>,
+) -> Result<Steps, Refusal> {
+    let (wanted, quorum) = (&inventory.mesos.masters, inventory.quorum());
+    let Some(host) = replicas.first().filter(|host| wanted.contains(*host)) else {
+        return Err(Refusal::new(format!(
+            "{} keeps the masters' log alone, with quorum 1, and no replica can be added to such a log; let it be one of the masters that there are to be, and take it out in a later apply",
+            named(replicas)
+        )));
+    };
+    if !inventory.allow.contains_key(CONSENT) {
+        return Err(Refusal::new(format!(
+            "{host} keeps the masters' log alone, with quorum 1, and no replica can be added to such a log: a new one would begin, with weights, quotas and maintenance restored, and agents marked gone forgotten; in a quiet hour consent with `allow: {{ {CONSENT}: REASON }}`"
+        )));
+    }
+    all_serve([host], "the masters' log", state.health)?;
+    let old = running
+        .kept
+        .iter()
+        .find(|(other, kept)| kept.log && *other != host && wanted.contains(*other));
+    if let Some((other, _)) = old {
+        return Err(Refusal::new(format!(
+            "{other} holds a replica of some earlier log, and with it no new one would begin; move work_dir/replicated_log away there"
+        )));
+    }
+    let drained = state.agents.into_iter().flatten().find(|(_, agent)| agent.deactivated);
+    if let Some((_, agent)) = drained {
+        return Err(Refusal::new(format!(
+            "the agent {} is drained, which the masters would forget with their log; give it back first (`provision undrain`)",
+            agent.info.hostname
+        )));
+    }
+    let before = Members::Masters(replicas.clone(), 1);
+    let after = Members::Masters(wanted.clone(), quorum);
+    let step = |title: String, members: &Members, does| Step {
+        title,
+        wants: members.clone(),
+        judged: members.clone(),
+        does,
+    };
+    let first = vec![
+        step(
+            format!("what {host} remembers for the masters is saved"),
+            &before,
+            Does::Save(host.clone()),
+        ),
+        step(
+            format!("{host}'s log is set aside; no master serves until {} do", named(wanted)),
+            &before,
+            Does::SetAside(host.clone()),
+        ),
+        step(format!("{} begin a new log", named(wanted)), &after, Does::Together(wanted.clone())),
+        step("what was saved is restored".to_owned(), &after, Does::Restore(host.clone())),
+    ];
+    Ok(Steps { first, last: Vec::new() })
+}
+
+/// The replicas that run, each with the quorum of its process.
+struct Log<'a> {
+    replicas: Vec<(&'a HostName, Option<usize>)>,
+    /// Hosts whose master does not run and that hold a log of earlier.
+    old: BTreeSet<HostName>,
+}
+
+impl Log<'_> {
+    fn lowest(&self) -> Option<usize> {
+        self.replicas.iter().filter_map(|(_, quorum)| *quorum).min()
+    }
+
+    /// Nobody runs who is not wanted, and those that run have the quorum that is wanted: any of the others may
+    /// start. Where nobody says his quorum there is nothing to go by but the inventory.
+    fn as_wanted(&self, wanted: &BTreeSet<HostName>, target: usize) -> bool {
+        self.replicas.iter().all(|(host, quorum)| {
+            wanted.contains(*host) && quorum.is_none_or(|quorum| quorum == target)
+        })
+    }
+
+    /// The steps, one rule at a time: add one where the quorum bears it; raise the quorum where it does not,
+    /// as far as those that run can bear; else take one away, the leader last; lower the quorum in the end, or where too few
+    /// would be left for it.
+    fn to(
+        &self,
+        wanted: &BTreeSet<HostName>,
+        target: usize,
+        leader: Option<&HostName>,
+    ) -> Result<Vec<Step>, Refusal> {
+        let mut replicas: BTreeSet<HostName> =
+            self.replicas.iter().map(|(host, _)| (*host).clone()).collect();
+        let mut quorum = self.lowest().unwrap_or(target);
+        let highest = self.replicas.iter().filter_map(|(_, it)| *it).max().unwrap_or(quorum);
+        if replicas.len() >= 2 * quorum && replicas.len() / 2 + 1 > target {
+            return Err(Refusal::new(format!(
+                "{} masters run with quorum {quorum}, which is too low for so many: their log may be torn; stop those that are too many by hand",
+                replicas.len()
+            )));
+        }
+        let mut steps = Vec::new();
+        if highest != quorum {
+            // A roll that was cut short is finished, forth where it leads to what is wanted.
+            let forth = highest <= target.min(replicas.len()) || replicas.len() >= 2 * quorum;
+            quorum = if forth { highest } else { quorum };
+            steps.push(set(&replicas, quorum, if forth { "raised" } else { "lowered" }));
+        }
+        loop {
+            let joins = wanted.difference(&replicas).next().cloned();
+            let leaves = replicas.difference(wanted);
+            let leaves = leaves.min_by_key(|host| Some(*host) == leader).cloned();
+            let bearable = target.min(replicas.len());
+            let full = replicas.len() + 1 >= 2 * quorum;
+            if quorum < bearable && (full || joins.is_none()) {
+                quorum = bearable;
+                steps.push(set(&replicas, quorum, "raised"));
+            } else if let Some(host) = joins.filter(|_| !full) {
+                // With a log of earlier it would vote at once, without what was written since; with none it
+                // catches up, where enough of the others vote.
+                if self.old.contains(&host) && replicas.len() >= quorum {
+                    steps.push(without_old_log(&host, &replicas, quorum));
+                }
+                replicas.insert(host.clone());
+                steps.push(join(host, &replicas, quorum));
+            } else if let Some(host) = leaves {
+                let enough = target.max(replicas.len() / 2 + 1);
+                if replicas.len() <= quorum && enough < quorum {
+                    steps.extend(renewed(&replicas, quorum, leader));
+                    quorum = enough;
+                    steps.push(set(&replicas, quorum, "lowered"));
+                    continue;
+                }
+                let before = replicas.clone();
+                replicas.remove(&host);
+                // Whoever is left alone must have what the two have acknowledged.
+                if replicas.len() < quorum {
+                    steps.extend(renewed(&before, quorum, leader.filter(|it| **it == host)));
+                }
+                steps.push(leave(host, &before, &replicas, quorum));
+            } else if quorum > target {
+                if replicas.len() >= quorum {
+                    steps.extend(renewed(&replicas, quorum, leader));
+                }
+                quorum = target;
+                steps.push(set(&replicas, quorum, "lowered"));
+            } else {
+                return Ok(steps);
+            }
+        }
+    }
+}
+
+fn set(replicas: &BTreeSet<HostName>, quorum: usize, way: &str) -> Step {
+    let members = Members::Masters(replicas.clone(), quorum);
+    Step {
+        title: format!("quorum {way} to {quorum} on {}", named(replicas)),
+        wants: members.clone(),
+        judged: members,
+        does: Does::Roll(replicas.clone()),
+    }
+}
+
+/// An acknowledged entry is held by a quorum, and a smaller one may have none of those: a replica that was away
+/// has a hole there, and fills it only when it leads. Whoever begins to lead writes the whole registry, to all.
+fn renewed(
+    replicas: &BTreeSet<HostName>,
+    quorum: usize,
+    leader: Option<&HostName>,
+) -> Option<Step> {
+    let leader = leader.filter(|leader| replicas.contains(*leader))?;
+    let members = Members::Masters(replicas.clone(), quorum);
+    Some(Step {
+        title: format!(
+            "{leader} gives the lead of the masters away, so that all hold the registry"
+        ),
+        wants: members.clone(),
+        judged: members,
+        does: Does::GiveLead(leader.clone()),
+    })
+}
+
+fn without_old_log(host: &HostName, others: &BTreeSet<HostName>, quorum: usize) -> Step {
+    let members = Members::Masters(others.clone(), quorum);
+    Step {
+        title: format!("{host}'s log of earlier is set aside"),
+        wants: members.clone(),
+        judged: members,
+        does: Does::SetAsideOld(host.clone()),
+    }
+}
+
+fn join(host: HostName, with: &BTreeSet<HostName>, quorum: usize) -> Step {
+    let members = Members::Masters(with.clone(), quorum);
+    Step {
+        title: format!("{} the masters", joins([&host])),
+        wants: members.clone(),
+        judged: members,
+        does: Does::Roll([host].into()),
+    }
+}
+
+fn leave(
+    host: HostName,
+    before: &BTreeSet<HostName>,
+    after: &BTreeSet<HostName>,
+    quorum: usize,
+) -> Step {
+    Step {
+        title: format!("{host} leaves the masters"),
+        wants: Members::Masters(after.clone(), quorum),
+        judged: Members::Masters(before.clone(), quorum),
+        does: match after.len() >= quorum {
+            true => Does::Stop(host),
+            // Of two the other has every acknowledged entry, and serves once its quorum is lowered.
+            false => Does::StopUngated(host),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hosts(names: &str) -> BTreeSet<HostName> {
+        names.split_whitespace().map(HostName::new).collect()
+    }
+
+    /// What the steps from these, all with one quorum, say to people.
+    fn titles(running: &str, quorum: usize, wanted: &str, leader: &str) -> Vec<String> {
+        let (running, wanted) = (hosts(running), hosts(wanted));
+        let log = Log {
+            replicas: running.iter().map(|host| (host, Some(quorum))).collect(),
+            old: BTreeSet::new(),
+        };
+        let target = wanted.len() / 2 + 1;
+        let steps = log.to(&wanted, target, Some(&HostName::new(leader))).unwrap();
+        steps.into_iter().map(|step| step.title).collect()
+    }
+
+    #[test]
+    fn the_quorum_is_raised_before_the_first_joins() {
+        assert_eq!(
+            titles("m1 m2 m3", 2, "m1 m2 m3 m4 m5", "m2"),
+            ["quorum raised to 3 on m1, m2, m3", "m4 joins the masters", "m5 joins the masters"]
+        );
+    }
+
+    #[test]
+    fn those_who_leave_are_gone_before_the_quorum_is_lowered_and_the_leader_goes_last() {
+        assert_eq!(
+            titles("m1 m2 m3 m4 m5", 3, "m1 m2 m3", "m4"),
+            ["m5 leaves the masters", "m4 leaves the masters", "quorum lowered to 2 on m1, m2, m3"]
+        );
+        let away = |host| {
+            format!("{host} gives the lead of the masters away, so that all hold the registry")
+        };
+        assert_eq!(
+            titles("m1 m2 m3", 2, "m1", "m2"),
+            [
+                "m3 leaves the masters",
+                &away("m2"),
+                "m2 leaves the masters",
+                "quorum lowered to 1 on m1"
+            ]
+        );
+        // Nobody else has led since: two of those who stay may lack what the leavers and m1 have.
+        assert_eq!(
+            titles("m1 m2 m3 m4 m5", 3, "m1 m2 m3", "m1"),
+            [
+                "m4 leaves the masters",
+                "m5 leaves the masters",
+                &away("m1"),
+                "quorum lowered to 2 on m1, m2, m3"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_old_one_leaves_before_the_new_one_joins() {
+        assert_eq!(
+            titles("m1 m2 m3", 2, "m1 m2 m4", "m3"),
+            ["m3 leaves the masters", "m4 joins the masters"]
+        );
+    }
+
+    #[test]
+    fn who_comes_back_catches_up_with_an_empty_log() {
+        let (running, wanted) = (hosts("m1 m2 m3"), hosts("m1 m2 m4"));
+        let replicas = running.iter().map(|host| (host, Some(2))).collect();
+        let log = Log { replicas, old: hosts("m4") };
+        let steps = log.to(&wanted, 2, None).unwrap();
+        let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+        let aside = "m4's log of earlier is set aside";
+        assert_eq!(titles, ["m3 leaves the masters", aside, "m4 joins the masters"]);
+        // Of two one is away: nobody could catch up from the other alone.
+        let (one, both) = (hosts("m1"), hosts("m1 m2"));
+        let log = Log { replicas: one.iter().map(|it| (it, Some(2))).collect(), old: hosts("m2") };
+        assert_eq!(log.to(&both, 2, None).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_quorum_that_nobody_could_reach_is_never_asked_for() {
+        assert_eq!(
+            titles("m1 m2 m3", 2, "m1 m2 m3 m4 m5 m6 m7", "m1"),
+            [
+                "quorum raised to 3 on m1, m2, m3",
+                "m4 joins the masters",
+                "m5 joins the masters",
+                "quorum raised to 4 on m1, m2, m3, m4, m5",
+                "m6 joins the masters",
+                "m7 joins the masters"
+            ]
+        );
+    }
+
+    #[test]
+    fn five_under_a_quorum_of_two_are_not_made_more() {
+        let (running, wanted) = (hosts("m1 m2 m3 m4 m5"), hosts("m1 m2 m3"));
+        let log = Log {
+            replicas: running.iter().map(|host| (host, Some(2))).collect(),
+            old: BTreeSet::new(),
+        };
+        assert!(log.to(&wanted, 2, None).unwrap_err().why.contains("too low"));
+    }
+
+    proptest! {
+        /// At every moment of every change: the lowest quorum bears all replicas, and is reached by them but
+        /// where two become one. Cut short between two steps, or within a roll, the rest leads to the same end.
+        #[test]
+        fn the_quorum_bears_all_replicas_from_the_first_step_to_the_last(
+            old in prop::collection::btree_set(1_u8..10, 2..8),
+            new in prop::collection::btree_set(1_u8..10, 1..8),
+            leader in 1_u8..10,
+            cut in any::<prop::sample::Index>(),
+            within in any::<prop::sample::Index>(),
+        ) {
+            let named = |all: &BTreeSet<u8>| -> BTreeSet<HostName> {
+                all.iter().map(|n| HostName::new(&format!("m{n}"))).collect()
+            };
+            let (old, wanted) = (named(&old), named(&new));
+            let (target, leader) = (wanted.len() / 2 + 1, HostName::new(&format!("m{leader}")));
+            let mut state: Vec<(HostName, usize)> =
+                old.iter().map(|host| (host.clone(), old.len() / 2 + 1)).collect();
+            let plan = |state: &[(HostName, usize)]| {
+                let replicas = state.iter().map(|(host, quorum)| (host, Some(*quorum))).collect();
+                Log { replicas, old: BTreeSet::new() }.to(&wanted, target, Some(&leader))
+            };
+            let steps = plan(&state).unwrap();
+            let stop = cut.index(steps.len() + 1);
+            for (index, step) in steps.iter().enumerate() {
+                if index == stop {
+                    // Within a roll: some have the new quorum already.
+                    if let (Does::Roll(hosts), Members::Masters(_, quorum)) = (&step.does, &step.wants)
+                        && hosts.len() > 1
+                    {
+                        let done = within.index(hosts.len());
+                        for (_, own) in state.iter_mut().take(done) {
+                            *own = *quorum;
+                        }
+                    }
+                    break;
+                }
+                act(&mut state, step);
+                hold(&state, matches!(step.does, Does::StopUngated(_)));
+            }
+            for step in plan(&state).unwrap() {
+                act(&mut state, &step);
+                hold(&state, matches!(step.does, Does::StopUngated(_)));
+            }
+            let expected: Vec<(HostName, usize)> =
+                wanted.iter().map(|host| (host.clone(), target)).collect();
+            state.sort();
+            prop_assert_eq!(&state, &expected);
+            prop_assert!(plan(&state).unwrap().is_empty());
+        }
+    }
+
+    fn act(state: &mut Vec<(HostName, usize)>, step: &Step) {
+        let Members::Masters(_, quorum) = &step.wants else { panic!("{step:?}") };
+        match &step.does {
+            Does::Roll(hosts) => {
+                state.retain(|(host, _)| !hosts.contains(host));
+                state.extend(hosts.iter().map(|host| (host.clone(), *quorum)));
+            }
+            Does::Stop(host) | Does::StopUngated(host) => state.retain(|(other, _)| other != host),
+            Does::GiveLead(_) | Does::SetAsideOld(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn hold(state: &[(HostName, usize)], ungated: bool) {
+        let lowest = state.iter().map(|(_, quorum)| *quorum).min().unwrap();
+        let highest = state.iter().map(|(_, quorum)| *quorum).max().unwrap();
+        assert!(state.len() < 2 * lowest, "too many: {state:?}");
+        assert!(ungated && state.len() == 1 || state.len() >= highest, "too few: {state:?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Tests of the library, widest first where they overlap: laws over random clusters, snapshots of plans
+//! and files, real shells for every script, the engine against a fake fleet, recordings of a real cluster,
+//! real sshd and sudo.
+
+mod admission;
+mod adopt;
+mod diagnose;
+mod engine;
+mod executors;
+mod grammars;
+mod growth;
+mod health;
+mod hostile;
+mod house;
+mod inventory;
+mod lab_host;
+mod laws;
+mod lints;
+mod mesos;
+mod mesos_laws;
+mod pipeline;
+mod plans;
+mod ports;
+mod recorded;
+mod remote;
+mod remote_ssh;
+mod renders;
+mod resume;
+mod saved;
+mod scenarios;
+mod schema;
+mod scripts;
+mod shellcheck;
+mod shells;
+mod simulate;
+mod status;
+mod support;
+mod ui;
+mod verbs;
+mod worlds;

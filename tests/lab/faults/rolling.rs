@@ -1,0 +1,121 @@
+//! Three machines that are an ensemble and its masters: what happens to a roll when a member is lost.
+
+use super::twin::{Host, Running, until};
+
+const TASKS: &str = "base,zookeeper,masters";
+
+/// Makes the stamp of a member that was found healthy wait for `/gate`: there its gate is open, and
+/// nobody has been asked yet who may go next.
+const AT_THE_STAMP: &str = "case \"$*\" in *InvocationID\\ --value*)\n\
+     touch /stamping; until [ -e /gate ]; do sleep 0.1; done ;;\nesac\nexec REAL \"$@\"";
+
+/// A change of each quorum, and how one of its members is asked whether it serves.
+const CHANGES: [(&str, [&str; 2], &str); 2] = [
+    (
+        "zookeeper",
+        ["zookeeper: {", "zookeeper: { config: { tickTime: 2500 },"],
+        r#"exec 3<>/dev/tcp/ADDRESS/2181; echo srvr >&3; grep -q "Mode: [lf]" <&3"#,
+    ),
+    (
+        "mesos-master",
+        ["flags: {}", "flags: { offer_timeout: 40secs }"],
+        r#"curl -sf http://ADDRESS:5050/metrics/snapshot | grep -q "registrar/log/recovered\":1""#,
+    ),
+];
+
+#[test]
+fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
+    let hosts = Host::start_cluster(3);
+    let operator = &hosts[0].operator;
+    hosts[0].applied(TASKS);
+    hosts.iter().for_each(|host| host.wrap("systemctl", AT_THE_STAMP));
+    let named = |n: char| &hosts[n.to_digit(10).unwrap() as usize - 1];
+    for (unit, [from, to], serves) in CHANGES {
+        operator.edit(from, to);
+        let invocation = format!("systemctl show -p InvocationID {unit}");
+        let before: Vec<String> = hosts.iter().map(|host| host.sh(&invocation)).collect();
+        let mut running = operator.start("apply", &["-y", "-t", TASKS]);
+        let order = planned(&mut running);
+        let [first, next, last] = order.map(named);
+        first.until("test -e /stamping");
+        // The leader goes last, so this one leads: the others have to elect, and may no more be missing.
+        last.sh(&format!("systemctl stop {unit}"));
+        first.sh("touch /gate");
+        let ran = running.wait();
+        let lost = format!("h{} served when this began and no longer does", order[2]);
+        ran.said(4, &[&format!("blocked: h{}: ", order[1]), &lost]);
+        assert!(!ran.all().contains("FAILED"), "{ran:?}");
+        // Whoever was to be next is as it was, and with the first one still a quorum.
+        let index = |n: char| n.to_digit(10).unwrap() as usize - 1;
+        assert_eq!(next.sh(&invocation), before[index(order[1])], "it was restarted");
+        for host in [first, next] {
+            host.until(&format!("bash -c '{}'", serves.replace("ADDRESS", &host.address)));
+        }
+        // The next apply mends the sick one first, and goes on.
+        hosts.iter().for_each(|host| {
+            host.sh("touch /gate");
+        });
+        let ran = operator.run("apply", &["-y", "-t", TASKS]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        hosts[0].is_converged(TASKS);
+        assert!(hosts.iter().zip(&before).all(|(host, old)| host.sh(&invocation) != *old));
+        hosts.iter().for_each(|host| {
+            host.sh("rm -f /gate /stamping");
+        });
+    }
+    // A member whose host falls silent is as one that is sick, though nothing was done on it.
+    operator.edit("tickTime: 2500", "tickTime: 2600");
+    let invocation = "systemctl show -p InvocationID zookeeper";
+    let before: Vec<String> = hosts.iter().map(|host| host.sh(invocation)).collect();
+    let mut running = operator.start("apply", &["-y", "-t", TASKS]);
+    let order = planned(&mut running);
+    let [first, next, last] = order.map(named);
+    first.until("test -e /stamping");
+    last.docker(&["pause"]);
+    first.sh("touch /gate");
+    let ran = running.wait();
+    last.docker(&["unpause"]);
+    let silent = format!("h{}", order[2]);
+    ran.said(4, &[&format!("blocked: h{}: ", order[1]), &silent, "its host could not be asked"]);
+    let index = order[1].to_digit(10).unwrap() as usize - 1;
+    assert_eq!(next.sh(invocation), before[index], "it was restarted beside a silent peer");
+    hosts.iter().for_each(|host| {
+        host.sh("touch /gate");
+    });
+    until("all serve again, and the rest is done", || {
+        operator.run("apply", &["-y", "-t", TASKS]).code == 0
+    });
+    hosts[0].is_converged(TASKS);
+    hosts.iter().for_each(|host| {
+        host.sh("rm -f /gate /stamping");
+    });
+    // With two of three gone nobody serves, and none of those who did is taken for one to mend.
+    operator.edit("tickTime: 2600", "tickTime: 3000");
+    let mut running = operator.start("apply", &["-y", "-t", TASKS]);
+    let order = planned(&mut running);
+    let [first, next, last] = order.map(named);
+    first.until("test -e /stamping");
+    for host in [next, last] {
+        host.sh("systemctl stop zookeeper");
+    }
+    first.sh("touch /gate");
+    let lost = format!("h{} served when this began and no longer does", order[1]);
+    running.wait().said(4, &[&lost, "blocked: "]);
+    for host in [next, last] {
+        host.sh("! systemctl is-active -q zookeeper; ! grep -q tickTime=3000 /etc/zookeeper/conf/zoo.cfg; touch /gate");
+    }
+    // A lost quorum is started together.
+    operator.run("apply", &["-y", "-t", TASKS]).said(0, &["Apply complete"]);
+    until("the masters have elected too", || {
+        operator.run("plan", &["-t", TASKS]).out.starts_with("No changes. ")
+    });
+    hosts[0].is_converged(TASKS);
+}
+
+/// Who goes first, next and last by the plan: the digits of h1, h2 and h3.
+fn planned(running: &mut Running) -> [char; 3] {
+    [1, 2, 3].map(|n| {
+        let line = running.line(&[&format!("wave {n} of 3: h")]);
+        line.trim_end().chars().last().unwrap()
+    })
+}

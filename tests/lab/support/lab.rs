@@ -1,0 +1,239 @@
+//! A twin of inventories/demo.yaml, and the real command on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// A twin of inventories/demo.yaml under another name; gone when dropped.
+pub(crate) struct Lab {
+    cluster: &'static str,
+    root: PathBuf,
+    sets: Mutex<Vec<String>>,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Lab {
+    /// Bare hosts.
+    pub(crate) fn up(cluster: &'static str) -> Lab {
+        Lab::with(cluster, &[])
+    }
+
+    /// Bare hosts of an inventory that has this too, before what every twin needs.
+    pub(crate) fn with(cluster: &'static str, more: &[&str]) -> Lab {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
+        let cache = root.join(".cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        step("assets: a Spark archive, the stand-in for Mesos");
+        let spark = sh(&root, &format!("sh tests/assets/spark.sh {}", cache.display()));
+        let deb = cache.join("mesos-standin.deb");
+        if std::env::var_os("TWIN").is_none() {
+            sh(&root, &format!("sh tests/standin/build-deb.sh {}", deb.display()));
+        }
+        let version = sh(&root, &format!("dpkg-deb -f {} Version", deb.display()));
+        let mut sets: Vec<String> = more.iter().map(|set| (*set).to_owned()).collect();
+        sets.extend([
+            format!("cluster={cluster}"),
+            format!("mesos.version={}", version.trim()),
+            format!("mesos.package.deb={}", deb.display()),
+            format!("spark.archive.path={}", spark.lines().last().unwrap().trim()),
+            // The twin gives every secret a value of its own.
+            "mesos.credentials.agent.principal=agent".to_owned(),
+            "mesos.credentials.agent.secret.env=NOT_READ".to_owned(),
+            "mesos.credentials.framework.principal=spark".to_owned(),
+            "mesos.credentials.framework.secret.env=NOT_READ".to_owned(),
+        ]);
+        let lab = Lab { cluster, root, sets: Mutex::new(sets) };
+        if std::env::var_os("TWIN").is_some() {
+            return lab;
+        }
+        step("bare hosts");
+        let up = lab.command("lab", &["reset"], &[]);
+        assert_eq!(up.code, 0, "{up:?}");
+        lab
+    }
+
+    /// From now on this is in the inventory.
+    pub(crate) fn keep(&self, sets: &[&str]) {
+        self.sets.lock().unwrap().extend(sets.iter().map(|set| (*set).to_owned()));
+    }
+
+    /// From now on nothing that begins so is in the inventory.
+    pub(crate) fn forget(&self, path: &str) {
+        self.sets.lock().unwrap().retain(|set| !set.starts_with(path));
+    }
+
+    pub(crate) fn run(&self, command: &str, more: &[&str]) -> Ran {
+        self.command(command, &[], &[&["--lab"], more].concat())
+    }
+
+    /// A command that is about one host.
+    pub(crate) fn of_host(&self, command: &str, host: &str, more: &[&str]) -> Ran {
+        self.command(command, &[host], &[&["--lab"], more].concat())
+    }
+
+    pub(crate) fn command(&self, command: &str, sub: &[&str], more: &[&str]) -> Ran {
+        let began = Instant::now();
+        let output = self.process(command, sub, more).output().unwrap();
+        println!("   {command} {} ({:.1} s)", more.join(" "), began.elapsed().as_secs_f64());
+        ran(&output)
+    }
+
+    /// A command that goes on while the test does.
+    pub(crate) fn start(&self, command: &str, more: &[&str]) -> Child {
+        let mut process = self.process(command, &[], &[&["--lab"], more].concat());
+        println!("   {command} {} &", more.join(" "));
+        process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn process(&self, command: &str, sub: &[&str], more: &[&str]) -> Command {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_provision"));
+        process.arg(command).args(sub).current_dir(&self.root);
+        // Whose own argument is something else takes the inventory by name.
+        process.args((command == "diagnose").then_some("-i")).arg("inventories/demo.yaml");
+        for set in self.sets.lock().unwrap().iter() {
+            process.args(["-e", set]);
+        }
+        process.args(more);
+        process
+    }
+
+    /// The address of a host.
+    pub(crate) fn address(&self, host: &str) -> String {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        self.docker(&["inspect", "-f", format, &self.container(host)]).trim().to_owned()
+    }
+
+    pub(crate) fn container(&self, host: &str) -> String {
+        format!("provision-lab-{}-{host}", self.cluster)
+    }
+
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        let output = Command::new("docker").args(arguments).output().unwrap();
+        let ran = ran(&output);
+        assert_eq!(ran.code, 0, "docker {arguments:?}: {ran:?}");
+        ran.out
+    }
+
+    pub(crate) fn on(&self, host: &str, script: &str) -> String {
+        self.docker(&["exec", &self.container(host), "sh", "-c", script])
+    }
+
+    /// The same of a script that may fail.
+    pub(crate) fn try_on(&self, host: &str, script: &str) -> Ran {
+        let container = self.container(host);
+        ran(&Command::new("docker")
+            .args(["exec", &container, "sh", "-c", script])
+            .output()
+            .unwrap())
+    }
+
+    /// The master that leads, by its own metrics.
+    pub(crate) fn leader(&self) -> String {
+        self.leads().expect("a master leads")
+    }
+
+    /// The same where there may be none.
+    pub(crate) fn leads(&self) -> Option<String> {
+        let masters = ["m1", "m2", "m3"];
+        let leads = "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s http://$(cat /etc/mesos-master/ip):5050/metrics/snapshot | grep -c '\"master/elected\":1' || true";
+        let found = masters.iter().find(|host| self.on(host, leads).trim() == "1");
+        found.map(|host| (*host).to_owned())
+    }
+
+    /// A member of the ensemble that does not lead it.
+    pub(crate) fn follower(&self) -> &'static str {
+        let mode = "exec 3<>/dev/tcp/127.0.0.1/2181; printf srvr >&3; cat <&3";
+        let members = ["m1", "m2", "m3"];
+        let follows = |host: &&&str| {
+            self.docker(&["exec", &self.container(host), "bash", "-c", mode])
+                .contains("Mode: follower")
+        };
+        members.iter().find(follows).expect("a member follows")
+    }
+
+    /// What the leading master answers; nothing while nobody leads.
+    pub(crate) fn asked(&self, path: &str) -> serde_json::Value {
+        let Some(leader) = self.leads() else { return serde_json::Value::Null };
+        let ask = format!(
+            "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s http://$(cat /etc/mesos-master/ip):5050{path}"
+        );
+        serde_json::from_str(&self.on(&leader, &ask)).unwrap_or_default()
+    }
+
+    /// What the leading master lists of an agent.
+    pub(crate) fn listed(&self, agent: &str) -> serde_json::Value {
+        let list = self.asked("/slaves");
+        let at = format!("@{}:", self.address(agent));
+        let agents = list["slaves"].as_array().unwrap().iter();
+        let mut mine = agents.filter(|one| one["pid"].as_str().unwrap().contains(&at));
+        mine.next().cloned().unwrap_or_default()
+    }
+
+    /// The host of the agent with an id, by the attribute that every agent has.
+    pub(crate) fn agent(&self, id: &str) -> String {
+        let list = self.asked("/slaves");
+        let kinds = ["slaves", "recovered_slaves"].map(|kind| list[kind].as_array().cloned());
+        let mut all = kinds.into_iter().flatten().flatten();
+        let one = all.find(|one| one["id"] == id).unwrap_or_else(|| panic!("no {id} in {list:#}"));
+        one["attributes"]["provision_host"].as_str().unwrap().to_owned()
+    }
+
+    /// Every file of the directories that anything of ours could write to, with its time and size.
+    pub(crate) fn trees(&self) -> Vec<String> {
+        let list = "find /etc /opt /usr/local /var /root /home /run/provision -xdev \
+             -not -path '/var/log/journal/*' -not -path '/var/log/*tmp*' -not -path '/var/log/lastlog' \
+             -not -path '/var/log/mesos/*' -not -path '/var/lib/mesos/*' -not -path '/var/lib/zookeeper/*' \
+             -not -path '/var/lib/docker/*' -not -path '/var/lib/containerd/*' -not -path '/var/lib/systemd/*' \
+             -not -path '/var/lib/sudo/*' -not -path '/var/cache/*' -type f -printf '%p %s %C@\\n' 2>/dev/null | sort";
+        ["m1", "a1", "c1"].map(|host| self.on(host, list)).to_vec()
+    }
+
+    /// Waits until a container that was started again answers, and all that runs on it serves.
+    pub(crate) fn settle(&self) {
+        for _ in 0..60 {
+            if self.run("status", &[]).code == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        panic!("the cluster did not come back");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A failed test's twin is worth a look.
+        if std::thread::panicking() || std::env::var_os("TWIN").is_some() {
+            eprintln!("the twin `{}` is left as it is", self.cluster);
+            return;
+        }
+        let _ = self.command("lab", &["down"], &[]);
+    }
+}
+
+fn sh(root: &Path, script: &str) -> String {
+    let output = Command::new("sh").args(["-c", script]).current_dir(root).output().unwrap();
+    let ran = ran(&output);
+    assert_eq!(ran.code, 0, "{script}: {ran:?}");
+    ran.out
+}
+
+fn ran(output: &Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+pub(crate) fn step(what: &str) {
+    println!("== {what}");
+}

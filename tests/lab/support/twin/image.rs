@@ -1,0 +1,91 @@
+//! The image that all hosts of these tests are made from.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use provision::internals::{self as lab, Engine, HostName, TwinHost, TwinSpec};
+use tempfile::TempDir;
+
+use super::run;
+
+/// The network of all hosts.
+pub(super) const NETWORK: &str = "provision-faults";
+
+/// What is in the image beside a bare host: what the tasks install, nothing of what they configure. Without
+/// Mesos' library nothing runs through it: these hosts have no Spark to run.
+const RECIPE: &str = "RUN apt-get update -q \\
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \\
+        curl e2fsprogs openjdk-17-jre-headless python3 zookeeper
+COPY mesos.deb /root/mesos.deb
+RUN dpkg -i /root/mesos.deb && rm /usr/lib/libmesos* && systemctl disable -q mesos-master mesos-slave
+";
+
+/// The image of all hosts, made where it is missing. Tests of other processes wait for it.
+pub(super) fn image() -> &'static str {
+    static IMAGE: OnceLock<String> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let cache = root.join(".cache");
+        fs::create_dir_all(&cache).unwrap();
+        let lock = File::create(cache.join("faults.lock")).unwrap();
+        lock.lock().unwrap();
+        if !is_there(&["network", "inspect", NETWORK]) {
+            docker(&["network", "create", "--subnet", "10.214.0.0/16", NETWORK]);
+        }
+        let deb = cache.join("mesos-standin.deb");
+        if !deb.exists() {
+            let mut build = Command::new("sh");
+            build.current_dir(root).arg("tests/standin/build-deb.sh").arg(&deb);
+            let ran = run(&mut build, "");
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+        let mut hash = DefaultHasher::new();
+        RECIPE.hash(&mut hash);
+        let mut files: Vec<PathBuf> = fs::read_dir(root.join("Dockerfiles/lab-host"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        files.push(deb.clone());
+        for file in files {
+            fs::read(file).unwrap().hash(&mut hash);
+        }
+        let tag = format!("provision-faults/host:{:016x}", hash.finish());
+        if !is_there(&["image", "inspect", &tag]) {
+            build_image(&tag, &deb);
+        }
+        tag
+    })
+}
+
+fn build_image(tag: &str, deb: &Path) {
+    // The library's own way to a bare host; of its twin only the image is wanted.
+    let cluster = format!("faults-image-{}", std::process::id());
+    let name = HostName::new("h1");
+    let spec =
+        TwinSpec { cluster: cluster.clone(), hosts: vec![TwinHost { name, engine: Engine::None }] };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let up = runtime.block_on(lab::up(&spec, &mut |_| ()));
+    let container = format!("provision-lab-{cluster}-h1");
+    let base = up.map(|_| docker(&["inspect", "--format", "{{.Config.Image}}", &container]));
+    let _ = runtime.block_on(lab::down(&cluster, &mut |_| ()));
+    let base = base.expect("a bare host (without an engine run tests/assets/engine.sh first)");
+    let context = TempDir::new().unwrap();
+    fs::copy(deb, context.path().join("mesos.deb")).unwrap();
+    let dockerfile = format!("FROM {}\n{RECIPE}", base.trim());
+    fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+    docker(&["build", "-q", "-t", tag, context.path().to_str().unwrap()]);
+}
+
+fn is_there(words: &[&str]) -> bool {
+    run(Command::new("docker").args(words), "").code == 0
+}
+
+pub(super) fn docker(words: &[&str]) -> String {
+    let ran = run(Command::new("docker").args(words), "");
+    assert_eq!(ran.code, 0, "docker {words:?}: {ran:?}");
+    ran.out
+}

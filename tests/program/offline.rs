@@ -1,0 +1,359 @@
+//! The commands that touch no host, as people and pipelines call them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with the production inventory and every file that it names.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let packages = root().join("tests/fixtures/packages");
+    let deb = "mesos_1.11.0_amd64.deb";
+    fs::copy(packages.join(deb), folder.path().join(deb)).expect("a package");
+    let spark = "spark-3.5.1-bin-hadoop3.tgz";
+    fs::write(folder.path().join(spark), spark).expect("a file");
+    let text = fs::read_to_string(root().join("inventories/production.yaml")).expect("production");
+    fs::write(folder.path().join("inventory.yaml"), text).expect("an inventory");
+    folder
+}
+
+fn provision(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_provision"))
+        .current_dir(folder)
+        .env_remove("PROVISION_INVENTORY")
+        .args(arguments)
+        .output()
+        .expect("provision");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|why| panic!("{why}: {text}"))
+}
+
+#[test]
+fn check_says_ok_and_exits_with_0() {
+    let folder = folder();
+    assert_eq!(
+        provision(folder.path(), &["check"]),
+        (0, "ok: analytics (23 hosts)\n".to_owned(), String::new())
+    );
+    let (code, out, _) = provision(folder.path(), &["check", "--json"]);
+    assert_eq!((code, json(&out)["problems"].as_array().map(Vec::len)), (0, Some(0)));
+}
+
+#[test]
+fn warnings_fail_only_where_they_are_denied() {
+    let folder = folder();
+    let doubt = ["-e", "spark.user=root"];
+    let with = |more: &[&str]| provision(folder.path(), &[&["check"], &doubt[..], more].concat());
+    let (code, out, _) = with(&["--format", "lines"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("warning[jobs-as-root]"), "{out}");
+    assert_eq!(with(&["--deny", "warnings"]).0, 1);
+    let (_, out, _) = with(&["--format", "github"]);
+    assert!(out.starts_with("::warning "), "{out}");
+    with(&["--junit", "report.xml"]);
+    let lenient = fs::read_to_string(folder.path().join("report.xml")).unwrap();
+    assert!(lenient.contains("failures=\"0\"") && lenient.contains("jobs-as-root"));
+    with(&["--junit", "report.xml", "--deny", "warnings"]);
+    let strict = fs::read_to_string(folder.path().join("report.xml")).unwrap();
+    assert!(strict.contains("failures=\"1\"") && strict.contains("type=\"jobs-as-root\""));
+    let (code, out, _) = with(&["-e", "allow={jobs-as-root: 'a test'}", "--deny", "warnings"]);
+    assert_eq!(code, 0, "{out}");
+}
+
+#[test]
+fn errors_are_snippets_with_reason_and_cure_in_the_order_of_the_file() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("inventory.yaml")).unwrap();
+    let text = text
+        .replace("offer_timeout: 30secs", "offer_timeout: 30 secs")
+        .replace("spark.cores.max: 40, ", "");
+    fs::write(folder.path().join("inventory.yaml"), text).unwrap();
+    let (code, out, _) = provision(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    let flag = out.find("error[bad-flag-value]").expect("the flag");
+    let cores = out.find("warning[cores-max-unset]").expect("the cores");
+    assert!(flag < cores, "{out}");
+    assert!(out.contains("flags: { offer_timeout: 30 secs }"), "{out}");
+    assert!(out.contains("= note: Spark accepts every offer"), "{out}");
+    assert!(out.ends_with("1 error, 1 warning\n"), "{out}");
+}
+
+#[test]
+fn mistakes_in_templates_have_the_templates_line() {
+    let folder = folder();
+    let templates = folder.path().join("templates/zookeeper");
+    fs::create_dir_all(&templates).unwrap();
+    fs::write(templates.join("zoo.cfg.tera"), "a=1\nb={{ nope }}\n").unwrap();
+    let (code, out, _) = provision(folder.path(), &["check", "--format", "lines"]);
+    assert_eq!(code, 1);
+    assert!(out.starts_with("templates/zookeeper/zoo.cfg.tera:2:6: error[bad-template]"), "{out}");
+    let (_, out, _) = provision(folder.path(), &["check"]);
+    assert!(out.contains("2 | b={{ nope }}"), "{out}");
+    // Whoever needs the files says the same.
+    for arguments in [&["render", "--list"][..], &["render", "--diff", "inventory.yaml"]] {
+        let (code, _, error) = provision(folder.path(), arguments);
+        assert_eq!(code, 1);
+        assert!(error.contains("--> templates/zookeeper/zoo.cfg.tera:2:6"), "{error}");
+        assert!(error.contains("2 | b={{ nope }}"), "{error}");
+    }
+    fs::write(templates.join("zoo.cfg.tera"), "a=1\n\n{% if %}\n").unwrap();
+    let (_, _, error) = provision(folder.path(), &["render", "--list"]);
+    assert!(error.contains("--> templates/zookeeper/zoo.cfg.tera:3:"), "{error}");
+}
+
+#[test]
+fn what_was_to_be_a_template_is_named() {
+    let folder = folder();
+    let templates = folder.path().join("templates/zookeeper");
+    fs::create_dir_all(&templates).unwrap();
+    // Other people's files, and an editor's, are left alone.
+    fs::write(folder.path().join("templates/README.md"), "ours").unwrap();
+    fs::write(templates.join("zoo.cfg.tera~"), "old").unwrap();
+    // Another system's line ends and mark do not reach a host.
+    fs::write(templates.join("zoo.cfg.tera"), "\u{feff}# mine\r\na=1\r\n").unwrap();
+    let (code, out, error) = provision(folder.path(), &["render", "-l", "@zookeeper"]);
+    assert_eq!(code, 0, "{out}{error}");
+    assert!(out.contains("# mine\na=1\n") && !out.contains(['\r', '\u{feff}']), "{out}");
+    for name in ["zookeeper/zoo.cfg.j2", "zoo.cfg", "zk/zoo.cfg.tera"] {
+        let path = folder.path().join("templates").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "a=1\n").unwrap();
+        let (code, out, _) = provision(folder.path(), &["check", "--format", "lines"]);
+        assert_eq!(code, 1, "{out}");
+        let wanted = format!(
+            "error[bad-template]: templates/{name} overrides nothing (name it templates/zookeeper/zoo.cfg.tera)"
+        );
+        assert!(out.contains(&wanted), "{out}");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn every_lint_is_listed_with_its_reason() {
+    let (code, out, _) = provision(Path::new("/"), &["check", "--lints"]);
+    assert_eq!(code, 0);
+    assert!(out.lines().filter(|line| !line.starts_with(' ')).count() >= 40, "{out}");
+    assert!(out.contains("cores-max-unset: "));
+}
+
+#[test]
+fn files_are_rendered_whole_and_secrets_are_named() {
+    let folder = folder();
+    let (code, out, error) = provision(folder.path(), &["render", "--out", "made"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("of 23 hosts in made"), "{out}");
+    let read = |path: &str| fs::read_to_string(folder.path().join("made").join(path)).expect(path);
+    assert_eq!(
+        read("a11/etc/mesos-slave/attributes").trim_end(),
+        "dc:seoul;os:debian-12;provision_host:a11;rack:r2"
+    );
+    assert_eq!(read("m1/etc/mesos-master/quorum").trim_end(), "2");
+    let secret = read("a11/etc/mesos-secrets/agent-agent.json");
+    assert!(secret.contains("<secret MESOS_AGENT_SECRET>"), "{secret}");
+    assert!(
+        read("a11/var/lib/provision/build/spark-mesos/Dockerfile")
+            .contains("FROM debian:bookworm-slim")
+    );
+    // What is there already is nobody's to mix with.
+    let (code, _, error) = provision(folder.path(), &["render", "--out", "made"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("is not empty"), "{error}");
+    let (_, out, _) = provision(folder.path(), &["render", "-l", "a11,m1", "--list"]);
+    assert!(out.lines().all(|line| line.starts_with("==> a11:/") || line.starts_with("==> m1:/")));
+    assert!(out.contains("==> a11:/etc/mesos-slave/attributes (root:root 644)"), "{out}");
+    assert_eq!(provision(folder.path(), &["render", "-l", "nobody"]).0, 1);
+}
+
+#[test]
+fn a_diff_shows_what_a_change_of_the_inventory_changes() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("inventory.yaml")).unwrap();
+    fs::write(folder.path().join("old.yaml"), text.replace("os: debian-12", "os: debian-11"))
+        .unwrap();
+    let (code, out, error) = provision(folder.path(), &["render", "--diff", "old.yaml"]);
+    assert_eq!(code, 0, "{error}");
+    // Two racks make two changes.
+    assert_eq!(out.matches("+++ b/etc/mesos-slave/attributes").count(), 20, "{out}");
+    assert!(out.contains("-dc:seoul;os:debian-11;provision_host:a01;rack:r1"), "{out}");
+    assert!(out.contains("+dc:seoul;os:debian-12;provision_host:a01;rack:r1"), "{out}");
+    let (_, out, _) = provision(folder.path(), &["render", "--diff", "inventory.yaml"]);
+    assert_eq!(out, "");
+}
+
+#[test]
+fn simulate_places_executors_and_shares_by_weight() {
+    let folder = folder();
+    let (code, out, error) =
+        provision(folder.path(), &["simulate", "--json", "--html", "page.html"]);
+    assert_eq!(code, 0, "{error}");
+    let picture = json(&out);
+    // 20 agents of 16 cpus: 10 unreserved, 4 for etl, 2 for ml. nightly: rack r1, 4 cores, 120 at most.
+    let nightly = &picture["executors"][0];
+    assert_eq!(nightly["name"], "nightly");
+    assert_eq!((&nightly["executors"], &nightly["cores"]), (&30.into(), &120.into()));
+    assert_eq!(nightly["by_agent"]["a01"], serde_json::json!([4, 4, 4]));
+    assert_eq!(nightly["binds"]["constraint"], 10);
+    assert_eq!(nightly["executor_mib"], 12_288 + 1_228);
+    let roles = &picture["sharing"]["roles"];
+    let share = |index: usize| roles[index]["share"].as_f64().expect("a share");
+    assert_eq!((&roles[0]["role"], &roles[1]["role"]), (&"adhoc".into(), &"etl".into()));
+    // Whole agents: adhoc 7 of 20 unreserved parts, etl the other 13 and all of its reservations.
+    assert!((share(0) - 7.0 * 16.0 / 320.0).abs() < 0.2 && share(1) > share(0), "{out}");
+    assert_eq!(picture["sharing"]["idle"]["cpus"], 40_000);
+    let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("nightly"));
+    for outside in ["http://", "https://", "<script", "<link", "src="] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let shuffled = |seed: &str| provision(folder.path(), &["simulate", "--seed", seed]).1;
+    assert_eq!(shuffled("7"), shuffled("7"));
+    let table = provision(folder.path(), &["simulate"]).1;
+    assert!(table.contains("30         120 of 120"), "{table}");
+    assert!(table.contains("10 agents get none: rack is r2, not r1"), "{table}");
+}
+
+/// No line is wider than the terminal, and what is said is the same.
+#[test]
+fn tables_fit_the_terminal() {
+    let folder = folder();
+    for (columns, bars, stacked) in
+        [(120, true, false), (100, true, true), (80, false, true), (40, false, true)]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_provision"))
+            .current_dir(folder.path())
+            .env("COLUMNS", columns.to_string())
+            .arg("simulate")
+            .output()
+            .expect("provision");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let shares = text.split("Shares by DRF").nth(1).expect("shares");
+        assert_eq!(shares.contains('█'), bars, "{columns}: {text}");
+        assert_eq!(
+            text.contains("      held back by: cores.max (20)"),
+            stacked,
+            "{columns}: {text}"
+        );
+        // Sentences wrap at a blank wherever they are; columns would be torn apart.
+        let tables = shares.lines().filter(|line| line.contains(" %"));
+        for line in tables.chain(text.lines().filter(|line| line.contains("executor:"))) {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+        for said in ["13516 MiB", "120 of 120", "35.0 %", "37.5 %", "quota is no part"] {
+            assert!(text.contains(said), "{columns}: {said}: {text}");
+        }
+    }
+}
+
+#[test]
+fn ports_are_a_table_or_rules_and_only_of_a_sound_inventory() {
+    let folder = folder();
+    let (code, out, error) = provision(folder.path(), &["check", "--ports"]);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    assert!(out.starts_with("ON ") && out.contains("masters: m[1:3]"), "{out}");
+    // A value of its own, or the inventory that follows.
+    assert_eq!(provision(folder.path(), &["check", "--ports", "inventory.yaml"]).1, out);
+    let (code, rules, _) = provision(folder.path(), &["check", "--ports=nftables"]);
+    assert_eq!(code, 0);
+    assert!(rules.starts_with("#!/usr/sbin/nft -f\n") && rules.ends_with("}\n"), "{rules}");
+    let (code, out, error) =
+        provision(folder.path(), &["check", "--ports", "-e", "spark.dispatcher.port=5050"]);
+    assert_eq!((code, out.as_str()), (1, ""), "{error}");
+    assert!(error.contains("port-taken"), "{error}");
+    assert_eq!(provision(folder.path(), &["check", "--ports", "--json"]).0, 1);
+}
+
+#[test]
+fn init_writes_what_passes_check_and_never_over_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (masters, agents) in [("1", "1"), ("3", "5"), ("5", "1"), ("7", "250")] {
+        let name = format!("i-{masters}-{agents}.yaml");
+        let made =
+            provision(folder.path(), &["init", &name, "--masters", masters, "--agents", agents]);
+        assert_eq!(made.0, 0, "{made:?}");
+        let checked = provision(folder.path(), &["check", &name, "--deny", "warnings"]);
+        assert_eq!(checked.0, 0, "{}", checked.1);
+        assert_eq!(provision(folder.path(), &["simulate", &name]).0, 0);
+        let before = fs::read(folder.path().join(&name)).unwrap();
+        let again = provision(folder.path(), &["init", &name]);
+        assert_eq!(again.0, 1);
+        assert!(again.2.contains("exists already"), "{again:?}");
+        assert_eq!(fs::read(folder.path().join(&name)).unwrap(), before);
+    }
+    assert_eq!(provision(folder.path(), &["init", "--masters", "2"]).0, 1);
+    assert!(provision(folder.path(), &["init"]).1.starts_with("# yaml-language-server"));
+}
+
+#[test]
+fn the_schema_is_of_the_draft_that_editors_read() {
+    let (code, out, _) = provision(Path::new("/"), &["schema"]);
+    assert_eq!(code, 0);
+    assert_eq!(json(&out)["$schema"], "http://json-schema.org/draft-07/schema#");
+}
+
+#[test]
+fn a_plan_from_elsewhere_starts_nothing_before_it_is_compared() {
+    let folder = folder();
+    let marker = folder.path().join("started");
+    let command = format!("touch {}", marker.display());
+    let inventory = fs::read_to_string(folder.path().join("inventory.yaml")).expect("an inventory");
+    // Theirs has a secret of a command, and so may an override.
+    let theirs = folder.path().join("theirs.yaml");
+    let secret = format!("secret: {{ command: '{command}' }}");
+    assert!(inventory.contains("secret: "), "{inventory}");
+    let with_command: Vec<String> = inventory
+        .lines()
+        .map(|line| match line.find("secret: ") {
+            Some(at) => format!("{}{secret} }}", &line[..at]),
+            None => line.to_owned(),
+        })
+        .collect();
+    fs::write(&theirs, with_command.join("\n")).expect("another inventory");
+    let plan = |inventory: &str, sets: Value| {
+        let text = serde_json::json!({
+            "provision_plan": 3,
+            "made": { "run": "r", "at": "now", "version": env!("CARGO_PKG_VERSION") },
+            "asked": {
+                "cluster": "analytics", "inventory": inventory, "digest": "0", "sets": sets,
+                "hosts": "inventory", "limit": null, "tasks": [],
+            },
+            "stages": [], "running": {}, "blocked": [], "unreachable": {}, "seen": {}, "texts": {}, "health": {},
+        });
+        let path = folder.path().join("plan.json");
+        let _ = fs::remove_file(&path);
+        fs::write(&path, text.to_string()).expect("a plan");
+        let only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&path, only).expect("its mode");
+    };
+    let refused = |words: &[&str], why: &str| {
+        let (code, out, error) = provision(folder.path(), words);
+        assert_eq!(code, 1, "{out}{error}");
+        assert!(error.contains(why), "{error}");
+        assert!(!marker.exists(), "{why}: a command was run");
+    };
+    let theirs = theirs.to_str().expect("a plain path");
+    plan(theirs, serde_json::json!([]));
+    refused(&["apply", "plan.json", "-y"], "the plan was made for another inventory");
+    let secret = format!("mesos.credentials.agent.secret={{command: '{command}'}}");
+    plan("inventory.yaml", serde_json::json!([secret]));
+    refused(&["apply", "plan.json", "-y"], "say them again: -e 'mesos.credentials.agent.secret=");
+    plan("inventory.yaml", serde_json::json!(["ssh.config_file=theirs.yaml"]));
+    refused(&["apply", "plan.json", "-y"], "say them again: -e ssh.config_file=theirs.yaml");
+    refused(&["apply", "plan.json", "-C"], "say them again: -e ssh.config_file=theirs.yaml");
+    // A variable is asked about, and there is nobody to ask.
+    plan("inventory.yaml", serde_json::json!(["dc=x"]));
+    refused(&["apply", "plan.json"], "say them again: -e dc=x");
+    refused(&["apply", "plan.json", "-e", "dc=x"], "the plan was made for another inventory");
+    let only = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(folder.path().join("plan.json"), only).expect("its mode");
+    refused(&["apply", "plan.json", "-y"], "chmod 600 plan.json");
+}
