@@ -5,7 +5,7 @@ use provision::ground::HostName;
 use provision::plan::{Because, Plan, Scope, text};
 use provision::resource::service::{Service, State};
 
-use super::engine::{Script, drive};
+use super::support::runs::{Script, drive};
 use super::support::world::{World, inventory};
 
 const CONSENT: &str = "allow: { master-growth: \"a quiet hour\" }\n";

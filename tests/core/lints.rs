@@ -63,7 +63,7 @@ fn every_lint_has_a_case_and_can_be_allowed() {
     }
     // This asks the hosts; see plan::preflight.
     assert!(silent.remove("disk-full"));
-    // This only a host's apt can tell; see tests/core/shells.rs.
+    // This only a host's apt can tell; see tests/core/shells/packages.rs.
     assert!(silent.remove("removes-packages"));
     // This looks at the mode of a file, of which git keeps little; see tests/inventory.rs.
     assert!(silent.remove("readable-secret"));

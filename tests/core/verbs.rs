@@ -11,7 +11,7 @@ use provision::report::exit;
 use provision::script::Sections;
 use provision::tasks::Task;
 
-use super::engine::{Ran, Script, converged, drive, host, left};
+use super::support::runs::{Ran, Script, converged, drive, host, left};
 use super::support::world::{Reach, World, inventory};
 
 const DESTROY: Verb = Verb::Destroy { data_of: None };

@@ -12,6 +12,7 @@ pub(crate) mod quorums;
 mod reach;
 pub(crate) mod recording;
 pub(crate) mod room;
+pub(crate) mod runs;
 pub(crate) mod schema;
 pub(crate) mod sources;
 pub(crate) mod sshd;
