@@ -1,8 +1,10 @@
 //! What happens in a run, as data. The engine emits events; renderers draw them; the report is their
 //! sum. The names are a public format: scripts read them (`--json`).
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ground::{HostName, Problem};
 use crate::health::Member;
@@ -41,6 +43,10 @@ pub enum Event {
         inventory: String,
         /// How many hosts will be asked.
         hosts: usize,
+        /// Version of this program.
+        version: String,
+        /// What is to run, by name: `Mesos`, `Spark`, …, with its version as the inventory has it.
+        versions: BTreeMap<String, String>,
     },
     /// A host has been reached and its shell is open.
     HostConnected {
@@ -215,7 +221,7 @@ pub enum Event {
 }
 
 /// How an action ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It made its resource right.
@@ -238,7 +244,7 @@ pub enum Outcome {
 }
 
 /// How a smoke check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SmokeOutcome {
     /// Proven.

@@ -237,7 +237,15 @@ pub fn kept_here(cluster: &str) -> Vec<Record> {
     records.filter(|record| record.cluster == cluster).collect()
 }
 
+/// The events of a run as lines of JSON, where this machine has them.
+pub fn events_here(run: &str) -> Option<String> {
+    // It may be what a master says: a name of a run of ours is no path.
+    let named = run.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    std::fs::read_to_string(runs_path().ok().filter(|_| named)?.join(run).join(EVENTS)).ok()
+}
+
 const FILE: &str = "record.json";
+const EVENTS: &str = "events.ndjson";
 
 /// Keeps a copy of a record on this machine.
 ///
@@ -273,7 +281,7 @@ impl EventLog {
 
     fn open(&mut self) -> io::Result<()> {
         let Log::Waiting(lines) = &self.state else { return Ok(()) };
-        let mut file = files::append(&run_directory(&self.run)?.join("events.ndjson"))?;
+        let mut file = files::append(&run_directory(&self.run)?.join(EVENTS))?;
         file.write_all(lines.concat().as_bytes())?;
         self.state = Log::Open(file);
         Ok(())

@@ -49,15 +49,16 @@ const WRITERS: [(&str, Writer); 5] = [
     ("property_value", grammars::property_value),
 ];
 
-/// Fills a template of ours that writes nothing on a host. Of one whose name ends in `.html` every value is
+/// Fills a template of ours that writes nothing on a host; a page may extend `frame.html`. Of one whose name ends in `.html` every value is
 /// escaped.
 ///
 /// # Errors
 /// The template is broken, which its test excludes.
 pub fn page(name: &str, text: &str, context: &serde_json::Value) -> Result<String, String> {
     let mut tera = Tera::default();
+    let frame = include_str!("../templates/page/frame.html.tera");
     let rendered = tera
-        .add_raw_template(name, text)
+        .add_raw_templates([("frame.html", frame), (name, text)])
         .and_then(|()| tera.render(name, &Context::from_serialize(context)?));
     rendered.map_err(|error| error.to_string())
 }

@@ -3,9 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 use crate::ground::HostName;
 use crate::local::clock::run_id;
+use crate::local::files::{self, Readers, writable_path};
 use crate::pipeline::arguments::{Output, Target, TargetByOption, no_inventory};
 use crate::pipeline::load;
 use crate::pipeline::reach;
@@ -15,6 +19,7 @@ use crate::remote::fleet::look;
 use crate::remote::sentence::printable;
 use crate::report::exit;
 use crate::ui::line;
+use crate::ui::page::{self, Beside};
 
 /// Arguments of `history`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +34,10 @@ pub struct Args {
     /// Print the run's inventory, to look at it and perhaps apply it again
     #[arg(long = "inventory", requires = "id")]
     print_inventory: bool,
+    /// Write the run's page, to open in a browser; what it did when is known where it was run from
+    #[arg(long, value_name = "FILE", requires = "id", value_parser = writable_path)]
+    #[arg(conflicts_with = "print_inventory")]
+    html: Option<PathBuf>,
 }
 
 /// Runs it.
@@ -77,6 +86,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         return Ok(exit::USAGE);
     };
     say_doubts(told);
+    if let Some(path) = &args.html {
+        write_page(path, told)?;
+        return Ok(exit::OK);
+    }
     let record = &told.record;
     let mut out = std::io::stdout().lock();
     if args.print_inventory {
@@ -120,28 +133,56 @@ fn print(text: &str, mut out: std::io::StdoutLock<'_>) -> std::io::Result<()> {
     out.flush()
 }
 
+/// The page of a run: of its events where this machine has them, and of its record.
+fn write_page(path: &Path, told: &Told) -> anyhow::Result<()> {
+    let record = &told.record;
+    let shown = |text: &str| printable(text.as_bytes());
+    let mut facts = vec![
+        ("by".to_owned(), shown(&format!("{} from {}", record.by, record.from))),
+        ("told by".to_owned(), names(&told.by)),
+    ];
+    let events = records::events_here(&record.run);
+    if events.is_none() {
+        facts.push(("run".to_owned(), shown(&record.run)));
+        facts.push(("began".to_owned(), shown(&record.began)));
+        facts.push(("ended".to_owned(), how(record)));
+    }
+    let beside = Beside {
+        facts,
+        doubts: doubts(told),
+        plan: shown(&record.plan),
+        title: shown(&format!("{} of {}", record.command, record.cluster)),
+    };
+    let events = events.unwrap_or_default();
+    let text = page::page(events.lines(), &beside).map_err(anyhow::Error::msg)?;
+    files::replace(path, text, Readers::Us)
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn names(all: &BTreeSet<Holder>) -> String {
+    all.iter().map(Holder::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 /// Says who tells of a run otherwise than it is shown, and that nobody may be believed.
 fn say_doubts(told: &Told) {
     let run = printable(told.record.run.as_bytes());
-    let names = |all: &BTreeSet<Holder>| {
-        all.iter().map(Holder::to_string).collect::<Vec<_>>().join(" and ")
-    };
-    let mut err = std::io::stderr().lock();
+    for doubt in doubts(told) {
+        line(std::io::stderr().lock(), &format!("warning: {run}: {doubt}"));
+    }
+}
+
+fn doubts(told: &Told) -> Vec<String> {
+    let mut all = Vec::new();
     if !told.otherwise.is_empty() {
         let by = if told.by.is_empty() { "nobody else".to_owned() } else { names(&told.by) };
-        let others = names(&told.otherwise);
-        line(&mut err, &format!("warning: {run}: {others} tells another record than {by}"));
+        all.push(format!("{} tells another record than {by}", names(&told.otherwise)));
     }
     if told.standing == Standing::Doubtful {
         let by = names(&told.by);
-        line(
-            &mut err,
-            &format!(
-                "warning: {run}: no majority of the masters tells it{}",
-                if by.is_empty() { String::new() } else { format!(", only {by}") }
-            ),
-        );
+        let only = if by.is_empty() { String::new() } else { format!(", only {by}") };
+        all.push(format!("no majority of the masters tells it{only}"));
     }
+    all
 }
 
 fn list(all: &[&Record], output: &Output) {
@@ -155,8 +196,9 @@ fn list(all: &[&Record], output: &Output) {
     }
 }
 
-fn row(record: &Record) -> String {
-    let how = match &record.outcome {
+/// How a run ended, in words.
+fn how(record: &Record) -> String {
+    match &record.outcome {
         None => "cut short, or running".to_owned(),
         Some(outcome) => {
             let mut parts = vec![format!("{} changed", outcome.changed)];
@@ -171,7 +213,11 @@ fn row(record: &Record) -> String {
             }
             format!("exit {}: {}", outcome.exit, parts.join(", "))
         }
-    };
+    }
+}
+
+fn row(record: &Record) -> String {
+    let how = how(record);
     let Record { run, command, by, from, began, .. } = record;
     printable(format!("{run}  {began}  {by}@{from}  {command}  {how}").as_bytes())
 }

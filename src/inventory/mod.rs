@@ -116,6 +116,13 @@ impl Inventory {
             .and_then(|pool| pool.agents.get(host))
     }
 
+    /// What is to run, by name, with its version; what the distribution brings has none here.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        let mesos = ("Mesos".to_owned(), self.mesos.version.to_string());
+        let spark = self.spark.as_ref().map(|it| ("Spark".to_owned(), it.version.to_string()));
+        [mesos].into_iter().chain(spark).collect()
+    }
+
     /// `q > N/2`: how many masters must agree; another number only while their membership changes.
     pub fn quorum(&self) -> usize {
         self.mesos.quorum.unwrap_or(self.mesos.masters.len() / 2 + 1)

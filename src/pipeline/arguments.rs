@@ -145,6 +145,9 @@ pub struct RunOutput {
     /// Write JUnit's XML when the run is over: a suite for each host
     #[arg(long, value_name = "FILE", value_parser = writable_path)]
     pub junit: Option<PathBuf>,
+    /// Write a page when the run is over, to open in a browser: who did what when, gates, proofs
+    #[arg(long, value_name = "FILE", value_parser = writable_path)]
+    pub report: Option<PathBuf>,
     /// Append every event as a line of JSON
     #[arg(long, value_name = "FILE", value_parser = LogFile::open)]
     pub log_file: Option<LogFile>,

@@ -9,6 +9,7 @@ use crate::inventory::Inventory;
 use crate::ui::github::Github;
 use crate::ui::junit::Junit;
 use crate::ui::log::Log;
+use crate::ui::page::Page;
 use crate::ui::screen::{self, Annotations, Stderr};
 use crate::ui::{Recorder, Render};
 
@@ -24,6 +25,9 @@ pub fn recorder(run: &str, output: impl Into<RunOutput>) -> Arc<Recorder> {
     }
     if let Some(path) = &output.junit {
         renderers.push(Box::new(Junit::new(path)));
+    }
+    if let Some(path) = &output.report {
+        renderers.push(Box::new(Page::new(path)));
     }
     if screen::annotations(output.screen(), &variable) == Annotations::Written {
         renderers.push(Box::new(Github));
@@ -43,5 +47,7 @@ pub fn started(recorder: &Recorder, command: &str, inventory: &Inventory) {
         cluster: inventory.cluster.clone(),
         inventory: inventory.digest.clone(),
         hosts: inventory.hosts.len(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        versions: inventory.versions(),
     });
 }

@@ -381,8 +381,8 @@ fn together<'a>(all: impl Iterator<Item = &'a Does>) -> String {
     format!("{} {}", first.kind, names.join(", "))
 }
 
-/// Hosts of one line.
-fn shown_hosts(hosts: &[&HostName]) -> String {
+/// Hosts of one line: all by name, or where there are many as ranges and how many they are.
+pub fn shown_hosts(hosts: &[&HostName]) -> String {
     match hosts {
         [one] => one.to_string(),
         _ => {
@@ -431,7 +431,7 @@ pub fn grouped(all: &[(HostName, String)], hosts: Hosts) -> Vec<(String, String)
 }
 
 /// A sentence in which the host's own name and addresses are called so.
-fn general(what: &str, host: &str) -> String {
+pub fn general(what: &str, host: &str) -> String {
     let word = |word: &str| {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let address = bare.parse::<std::net::IpAddr>().is_ok()

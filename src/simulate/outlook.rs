@@ -88,6 +88,30 @@ pub struct Placed {
     pub binds: BTreeMap<Bind, usize>,
     /// Why agents get none → how many.
     pub left_out: BTreeMap<String, usize>,
+    /// Agent → what it offers the application's role, before any of its executors runs there.
+    #[serde(skip)]
+    pub rooms: BTreeMap<String, Room>,
+}
+
+/// What an agent offers a role, in thousandths; `mem` in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Room {
+    /// Cores.
+    pub cpus: i64,
+    /// Memory.
+    pub mem: i64,
+}
+
+impl Room {
+    fn of(agent: &Agent, to: &str) -> Room {
+        let offered = |name: &str| -> i64 {
+            let mine = agent.resources.0.iter();
+            mine.filter(|((known, role), _)| known == name && sees(to, role))
+                .map(|(_, value)| if let Value::Scalar(n) = value { *n } else { 0 })
+                .sum()
+        };
+        Room { cpus: offered("cpus"), mem: offered("mem") }
+    }
 }
 
 /// What keeps one more executor from an agent.
@@ -190,6 +214,7 @@ fn placed(agents: &[Agent], plan: &Plan<'_>) -> Placed {
         by_agent: BTreeMap::new(),
         binds: BTreeMap::new(),
         left_out: BTreeMap::new(),
+        rooms: BTreeMap::new(),
     };
     let placement = match place(agents, workload, plan.settings) {
         Ok(placement) => placement,
@@ -208,6 +233,7 @@ fn placed(agents: &[Agent], plan: &Plan<'_>) -> Placed {
     }
     let constraints = Constraints::parse(&workload.constraints).unwrap_or_default();
     for agent in agents {
+        placed.rooms.insert(agent.name.clone(), Room::of(agent, &workload.role));
         let bind = bind(agent, &constraints, &placed, workload);
         *placed.binds.entry(bind).or_default() += 1;
     }
@@ -218,12 +244,7 @@ fn bind(agent: &Agent, constraints: &Constraints, placed: &Placed, workload: &Wo
     if constraints.matches(&agent.attributes) != Match::Fits {
         return Bind::Constraint;
     }
-    let offered = |name: &str| -> i64 {
-        let mine = agent.resources.0.iter();
-        mine.filter(|((known, role), _)| known == name && sees(&workload.role, role))
-            .map(|(_, value)| if let Value::Scalar(n) = value { *n } else { 0 })
-            .sum()
-    };
+    let offered = Room::of(agent, &workload.role);
     let here = placed.by_agent.get(&agent.name).map_or(&[][..], Vec::as_slice);
     let used: i64 = here.iter().map(|cores| i64::from(*cores)).sum();
     let memory = i64::try_from(placed.executor_mib).unwrap_or(i64::MAX);
@@ -231,9 +252,9 @@ fn bind(agent: &Agent, constraints: &Constraints, placed: &Placed, workload: &Wo
     let wanted = u64::from(workload.cores.unwrap_or(1));
     if workload.cores_max.is_some_and(|most| placed.cores + wanted > u64::from(most)) {
         Bind::CoresMax
-    } else if offered("cpus") / 1000 - used < i64::try_from(wanted).unwrap_or(i64::MAX) {
+    } else if offered.cpus / 1000 - used < i64::try_from(wanted).unwrap_or(i64::MAX) {
         Bind::Cpus
-    } else if offered("mem") / 1000 - mem_used < memory {
+    } else if offered.mem / 1000 - mem_used < memory {
         Bind::Mem
     } else {
         Bind::Other

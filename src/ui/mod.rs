@@ -15,6 +15,7 @@ pub mod held;
 pub mod json;
 pub mod junit;
 pub mod log;
+pub mod page;
 pub mod plain;
 pub mod plan;
 pub mod problems;

@@ -8,8 +8,9 @@ use crate::health::Member;
 pub fn event(event: Event) -> Event {
     let mut event = event;
     match &mut event {
-        Event::RunStarted { command, cluster, inventory, .. } => {
-            all([command, cluster, inventory]);
+        Event::RunStarted { command, cluster, inventory, version, versions, .. } => {
+            all([command, cluster, inventory, version]);
+            all(versions.values_mut());
         }
         Event::HostUnreachable { reason, .. } | Event::Blocked { reason, .. } => all([reason]),
         Event::StageStarted { stage, .. } | Event::WaveStarted { stage, .. } => all([stage]),

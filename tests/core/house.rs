@@ -72,6 +72,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "plan",
             "report",
             "tasks",
+            "template",
         ],
     ),
     ("records", &["event", "ground", "local", "script", "ui"]),

@@ -18,6 +18,7 @@ mod laws;
 mod lints;
 mod mesos;
 mod mesos_laws;
+mod pages;
 mod pipeline;
 mod plans;
 mod ports;

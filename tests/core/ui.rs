@@ -327,7 +327,7 @@ proptest! {
 }
 
 /// Texts made of what has bitten others, invalid UTF-8 included as it arrives: replaced.
-fn hostile() -> impl Strategy<Value = String> {
+pub(super) fn hostile() -> impl Strategy<Value = String> {
     let parts = prop_oneof![
         Just("::error::x".as_bytes().to_vec()),
         Just("\n::stop-commands::t".as_bytes().to_vec()),

@@ -62,9 +62,12 @@ fn misuse_is_1_and_help_is_0() {
 fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
     let files = Files::new();
     let to = |flag: &str, path: &str| provision(&["plan", &files.inventory(), flag, path]);
-    for (flag, path) in
-        [("--log-file", "/nowhere/at/all"), ("--junit", "/nowhere/at/all"), ("--junit", "/")]
-    {
+    for (flag, path) in [
+        ("--log-file", "/nowhere/at/all"),
+        ("--junit", "/nowhere/at/all"),
+        ("--junit", "/"),
+        ("--report", "/nowhere/at/all"),
+    ] {
         let output = to(flag, path);
         assert_eq!(output.status.code(), Some(1), "{flag} {path}");
         assert!(text(&output.stderr).contains(flag), "{}", text(&output.stderr));
@@ -75,6 +78,7 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
 fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
     let files = Files::new();
     let (junit, log) = (files.path("j.xml"), files.path("run.log"));
+    let report = files.path("run.html");
     let output = provision(&[
         "plan",
         &files.inventory(),
@@ -82,6 +86,8 @@ fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
         &junit,
         "--log-file",
         &log,
+        "--report",
+        &report,
         "--format",
         "github",
     ]);
@@ -96,6 +102,8 @@ fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
     let xml = fs::read_to_string(junit).unwrap();
     assert!(xml.contains("<testsuite name=\"m1\" tests="), "{xml}");
     assert!(xml.contains("errors=\"1\"") && xml.contains("<error message="), "{xml}");
+    let page = fs::read_to_string(report).unwrap();
+    assert!(page.contains("Exit 4: ") && page.contains("unreachable: m1"), "{page}");
     let events: Vec<Json> = fs::read_to_string(log)
         .unwrap()
         .lines()

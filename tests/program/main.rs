@@ -7,6 +7,8 @@
     reason = "a test whose world cannot be set up is to stop"
 )]
 
+#[path = "../core/support/chromium.rs"]
+mod chromium;
 mod cli;
 mod offline;
 #[expect(dead_code, reason = "the tests of the library use more of it")]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use serde_json::Value;
 
+use super::chromium::{Scheme, look};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -211,7 +213,7 @@ fn simulate_places_executors_and_shares_by_weight() {
     assert!((share(0) - 7.0 * 16.0 / 320.0).abs() < 0.2 && share(1) > share(0), "{out}");
     assert_eq!(picture["sharing"]["idle"]["cpus"], 40_000);
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
-    assert!(page.contains("<svg") && page.contains("nightly"));
+    assert!(page.contains("nightly"));
     for outside in ["http://", "https://", "<script", "<link", "src="] {
         assert!(!page.contains(outside), "{outside}");
     }
@@ -220,6 +222,36 @@ fn simulate_places_executors_and_shares_by_weight() {
     let table = provision(folder.path(), &["simulate"]).1;
     assert!(table.contains("30         120 of 120"), "{table}");
     assert!(table.contains("10 agents get none: rack is r2, not r1"), "{table}");
+}
+
+/// The page of ten times as many agents, in a real browser.
+#[test]
+fn a_page_of_two_hundred_agents_is_read_at_a_glance() {
+    let folder = folder();
+    let path = folder.path().join("inventory.yaml");
+    let text = fs::read_to_string(&path).expect("an inventory");
+    let many = text
+        .replace("a[01:10]", "a[001:100]")
+        .replace("a[11:20]", "a[101:200]")
+        .replace("a[01:20]", "a[001:200]")
+        .replace("10.0.1.[1:10]", "10.0.1.[1:100]")
+        .replace("10.0.1.[11:20]", "10.0.1.[101:200]");
+    fs::write(&path, many).expect("an inventory");
+    let (code, _, error) = provision(folder.path(), &["simulate", "--html", "page.html"]);
+    assert_eq!(code, 0, "{error}");
+    let page = fs::read_to_string(folder.path().join("page.html")).expect("a page");
+    for (width, scheme) in [(1280, Scheme::Light), (400, Scheme::Dark)] {
+        let seen = look(&page, "simulate", width, scheme);
+        assert_eq!(seen.outside, [""; 0], "{width}: reaches out");
+        assert_eq!(seen.pale, [""; 0], "{scheme:?}: cannot be read");
+        let dark = scheme == Scheme::Dark;
+        assert_eq!(seen.paper != "rgb(255, 255, 255)", dark, "{}", seen.paper);
+        if width == 1280 {
+            insta::assert_snapshot!(seen.text);
+        } else {
+            assert!(seen.text.contains("a[001:"), "{}", seen.text);
+        }
+    }
 }
 
 /// No line is wider than the terminal, and what is said is the same.

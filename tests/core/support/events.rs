@@ -42,6 +42,8 @@ pub(crate) fn all(said: &str) -> Vec<Event> {
             cluster: "analytics".into(),
             inventory: "abc".into(),
             hosts: 4,
+            version: "0.1.0".into(),
+            versions: [("Mesos".to_owned(), "1.11.0".to_owned())].into(),
         },
         Event::HostConnected { host: m1.clone(), seconds: 0.25 },
         Event::HostUnreachable { host: host("a3"), reason: text() },

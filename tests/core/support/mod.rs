@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod chance;
+pub(crate) mod chromium;
 pub(crate) mod ensemble;
 pub(crate) mod events;
 pub(crate) mod fake;
