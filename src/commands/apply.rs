@@ -7,8 +7,8 @@ use crate::pipeline::arguments::{Difference, Limits, RunOutput, Source, Target, 
 use crate::pipeline::planning::Aim;
 use crate::pipeline::preview::{self, Pending};
 use crate::pipeline::{self, After, Keeping, Proofs, Request, confirm, lock, saved};
+use crate::plan::text;
 use crate::plan::verbs::{Consent, Verb};
-use crate::plan::{Plan, text};
 use crate::ui::{line, summary};
 
 /// Arguments of `apply`.
@@ -119,10 +119,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             Some(_) => summary::outcome(&done.inventory, &done.report, &again),
         };
         line(std::io::stdout().lock(), words.trim_end());
-        // That nothing was to be done is said already.
-        let Plan { blocked, unreachable, .. } = &done.plan;
-        if !(done.plan.is_empty() && blocked.is_empty() && unreachable.is_empty()) {
-            let closing = summary::closing(command, &done.report, done.code, done.seconds);
+        if let Some(closing) = done.closing(command) {
             line(std::io::stdout().lock(), &closing);
         }
     }

@@ -18,7 +18,7 @@ use crate::remote::fleet::{Fleet, Opening, Secrets};
 use crate::remote::shell::Changer;
 use crate::report::Report;
 use crate::tasks::Desired;
-use crate::ui::Recorder;
+use crate::ui::{Recorder, summary};
 
 pub mod arguments;
 pub mod confirm;
@@ -117,6 +117,15 @@ pub struct Done {
     pub seconds: f64,
     /// The exit code.
     pub code: u8,
+}
+
+impl Done {
+    /// Its last line; where there was nothing to do, that was said already.
+    pub fn closing(&self, command: &str) -> Option<String> {
+        let Plan { blocked, unreachable, .. } = &self.plan;
+        let nothing = self.plan.is_empty() && blocked.is_empty() && unreachable.is_empty();
+        (!nothing).then(|| summary::closing(command, &self.report, self.code, self.seconds))
+    }
 }
 
 /// The order of a run that changes hosts.

@@ -117,10 +117,7 @@ fn say(name: &str, again: &str, done: &Done) {
     if !words.is_empty() {
         line(std::io::stdout().lock(), words.trim_end());
     }
-    if !done.plan.is_empty() {
-        line(
-            std::io::stdout().lock(),
-            &summary::closing(name, &done.report, done.code, done.seconds),
-        );
+    if let Some(closing) = done.closing(name) {
+        line(std::io::stdout().lock(), &closing);
     }
 }

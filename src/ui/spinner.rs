@@ -1,5 +1,5 @@
-//! A terminal that moves: a line for the stage and one for each host that works, everything else
-//! printed above them as [`super::plain::Plain`] prints it.
+//! A terminal that moves: bars of the whole run and of its stage, what a gate waits for, a line for each host that
+//! works; everything else is printed above them as [`super::plain::Plain`] prints it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -34,8 +34,7 @@ struct Inner {
     paper: Box<dyn Paper>,
     colour: Colour,
     letters: Letters,
-    /// Hosts still to be reached, then the stage.
-    top: Option<ProgressBar>,
+    head: Head,
     stage: Stage,
     /// Hosts that work, with the row of those that have one.
     hosts: BTreeMap<HostName, Work>,
@@ -59,14 +58,46 @@ pub enum Letters {
     Unicode,
 }
 
+/// What stands above the hosts, in this order.
+#[derive(Debug, Default)]
+struct Head {
+    /// Hosts still to be reached, then all that is to be done.
+    whole: Option<ProgressBar>,
+    stage: Option<ProgressBar>,
+    gate: Option<ProgressBar>,
+}
+
 #[derive(Debug, Default)]
 struct Stage {
     title: String,
     done: usize,
     actions: usize,
+    since: Option<Instant>,
     waiting: String,
     connecting: usize,
     reached: BTreeSet<HostName>,
+    /// Of the whole run, which is longer than a stage.
+    whole: Whole,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Whole {
+    done: usize,
+    actions: usize,
+    since: Option<Instant>,
+}
+
+/// A row, by where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row<'a> {
+    /// A sentence at the top: what is done before there is a plan.
+    Words,
+    /// A bar: of the whole run, or of a stage.
+    Bar(usize),
+    /// What a gate waits for, below so many bars.
+    Gate(usize),
+    /// A host.
+    Host(&'a HostName),
 }
 
 #[derive(Debug)]
@@ -118,7 +149,7 @@ impl Spinner {
             paper,
             colour,
             letters,
-            top: None,
+            head: Head::default(),
             stage: Stage::default(),
             hosts: BTreeMap::new(),
             plain: None,
@@ -169,7 +200,8 @@ impl Inner {
 
     /// Draws all rows again.
     fn tick(&self) {
-        for bar in self.top.iter().chain(self.hosts.values().filter_map(|work| work.row.as_ref())) {
+        for bar in self.head.bars().chain(self.hosts.values().filter_map(|work| work.row.as_ref()))
+        {
             bar.tick();
         }
     }
@@ -178,6 +210,7 @@ impl Inner {
         match event {
             Event::RunStarted { hosts, .. } => {
                 self.stage.connecting = *hosts;
+                self.stage.whole.since = Some(Instant::now());
                 self.show_stage();
             }
             Event::HostConnected { host, .. } | Event::HostUnreachable { host, .. }
@@ -192,13 +225,24 @@ impl Inner {
                 }
             }
             // Questions and results are printed between this and the first stage.
-            Event::Planned { .. } | Event::RunEnded { .. } => {
+            Event::Planned { actions, .. } => {
+                let whole = Whole { actions: *actions, ..self.stage.whole };
+                self.stage = Stage { whole, ..Stage::default() };
+                self.clear();
+            }
+            Event::RunEnded { .. } => {
                 self.stage = Stage::default();
                 self.clear();
             }
             Event::StageStarted { stage, actions, .. } => {
                 self.clear();
-                self.stage = Stage { title: stage.clone(), actions: *actions, ..Stage::default() };
+                self.stage = Stage {
+                    title: stage.clone(),
+                    actions: *actions,
+                    since: Some(Instant::now()),
+                    whole: self.stage.whole,
+                    ..Stage::default()
+                };
                 self.show_stage();
             }
             Event::WaveStarted { .. } => {
@@ -214,6 +258,7 @@ impl Inner {
             }
             Event::ActionEnded { host, .. } => {
                 self.stage.done += 1;
+                self.stage.whole.done += 1;
                 self.end(host);
                 self.show_hosts();
                 self.show_stage();
@@ -232,24 +277,49 @@ impl Inner {
 
     fn show_stage(&mut self) {
         let stage = &self.stage;
-        let mut text = if stage.connecting > 0 {
-            format!("connecting: {} of {} hosts", stage.reached.len(), stage.connecting)
-        } else if stage.title.is_empty() {
+        let (screen, letters) = (&self.screen, self.letters);
+        let since = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| at.elapsed());
+        if stage.connecting > 0 {
+            let text = format!("connecting: {} of {} hosts", stage.reached.len(), stage.connecting);
+            let new = || row(screen, letters, Row::Words, since(stage.whole.since));
+            self.head.whole.get_or_insert_with(new).set_message(text);
             return;
-        } else {
-            format!("{}: {} of {}", stage.title, stage.done.min(stage.actions), stage.actions)
+        }
+        if stage.title.is_empty() {
+            return;
+        }
+        let bar = |place: &mut Option<ProgressBar>, at, from, title: &str, done: usize, all| {
+            let bar = place.get_or_insert_with(|| row(screen, letters, Row::Bar(at), since(from)));
+            bar.set_prefix(format!("{title:<16}"));
+            bar.set_length(all as u64);
+            bar.set_position(done.min(all) as u64);
+            bar.clone()
         };
-        if !stage.waiting.is_empty() {
-            text.push_str(&format!(", waiting: {}", stage.waiting));
+        let mut bars = 0;
+        // Of a single stage both would say the same.
+        if stage.whole.actions > stage.actions {
+            let Whole { done, actions, since } = stage.whole;
+            bar(&mut self.head.whole, bars, since, "all", done, actions);
+            bars += 1;
         }
+        let own =
+            bar(&mut self.head.stage, bars, stage.since, &stage.title, stage.done, stage.actions);
+        bars += 1;
         let hidden = self.hosts.values().filter(|work| work.row.is_none()).count();
-        if hidden > 0 {
-            text.push_str(&format!(" (and {hidden} more hosts at work)"));
+        own.set_message(match hidden {
+            0 => String::new(),
+            n => format!("(and {n} more hosts at work)"),
+        });
+        if stage.waiting.is_empty() {
+            if let Some(gate) = self.head.gate.take() {
+                gate.finish_and_clear();
+                screen.remove(&gate);
+            }
+            return;
         }
-        let screen = &self.screen;
-        let letters = self.letters;
-        let bar = self.top.get_or_insert_with(|| row(screen, letters, None, Duration::ZERO));
-        bar.set_message(text);
+        let new = || row(screen, letters, Row::Gate(bars), Duration::ZERO);
+        let gate = self.head.gate.get_or_insert_with(new);
+        gate.set_message(format!("waiting: {}", stage.waiting));
     }
 
     /// Gives a row to those that work, as long as there are any.
@@ -261,7 +331,7 @@ impl Inner {
                 break;
             }
             if work.row.is_none() {
-                let bar = row(screen, letters, Some(host), work.since.elapsed());
+                let bar = row(screen, letters, Row::Host(host), work.since.elapsed());
                 bar.set_message(work.what.clone());
                 work.row = Some(bar);
                 free -= 1;
@@ -278,7 +348,7 @@ impl Inner {
 
     fn clear(&mut self) {
         let rows = std::mem::take(&mut self.hosts).into_values().filter_map(|work| work.row);
-        for bar in rows.chain(self.top.take()) {
+        for bar in rows.chain(self.head.take()) {
             bar.finish_and_clear();
             self.screen.remove(&bar);
         }
@@ -293,31 +363,44 @@ impl Drop for Spinner {
     }
 }
 
-fn row(
-    screen: &MultiProgress,
-    letters: Letters,
-    host: Option<&HostName>,
-    elapsed: Duration,
-) -> ProgressBar {
-    let template = match host {
-        Some(_) => "  {spinner} {prefix} {wide_msg} {elapsed:>4}",
-        None => "{spinner} {wide_msg} {elapsed:>4}",
+impl Head {
+    fn bars(&self) -> impl Iterator<Item = &ProgressBar> {
+        self.whole.iter().chain(&self.stage).chain(&self.gate)
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = ProgressBar> + use<> {
+        let Head { whole, stage, gate } = std::mem::take(self);
+        whole.into_iter().chain(stage).chain(gate)
+    }
+}
+
+fn row(screen: &MultiProgress, letters: Letters, place: Row<'_>, elapsed: Duration) -> ProgressBar {
+    let template = match place {
+        Row::Words => "{spinner} {wide_msg} {elapsed:>4}",
+        Row::Bar(_) => "{spinner} {prefix} {bar:20} {pos}/{len} {wide_msg} {elapsed:>4}",
+        Row::Gate(_) => "  {wide_msg}",
+        Row::Host(_) => "  {spinner} {prefix} {wide_msg} {elapsed:>4}",
     };
-    let ticks = match letters {
-        Letters::Ascii => "-\\|/ ",
-        Letters::Unicode => "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ",
+    let (ticks, parts) = match letters {
+        Letters::Ascii => ("-\\|/ ", "#>-"),
+        Letters::Unicode => ("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ", "█▌░"),
     };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
-        .tick_chars(ticks);
+        .tick_chars(ticks)
+        .progress_chars(parts);
     // Nothing is set on it that draws before it is one of the screen's: a bar alone draws to a terminal of
     // its own, and what it leaves there nobody clears (seen on a terminal of 80 columns).
-    let prefix = host.map_or_else(String::new, |host| format!("{host:<10}"));
+    let prefix = match place {
+        Row::Host(host) => format!("{host:<10}"),
+        Row::Words | Row::Bar(_) | Row::Gate(_) => String::new(),
+    };
     let bar =
         ProgressBar::new_spinner().with_style(style).with_elapsed(elapsed).with_prefix(prefix);
-    match host {
-        Some(_) => screen.add(bar),
+    match place {
+        Row::Host(_) => screen.add(bar),
         // What is added later stands below it.
-        None => screen.insert(0, bar),
+        Row::Words => screen.insert(0, bar),
+        Row::Bar(at) | Row::Gate(at) => screen.insert(at, bar),
     }
 }

@@ -99,14 +99,24 @@ pub fn outcome(inventory: &Inventory, report: &Report, command: &str) -> String 
     text
 }
 
-/// The last line of a run that changed something: `command` is its name.
+/// The last line of a run: `command` is its name. What went otherwise than asked is counted in it.
 pub fn closing(command: &str, report: &Report, code: u8, seconds: f64) -> String {
     let mut name = command.to_owned();
     if let Some(first) = name.get_mut(..1) {
         first.make_ascii_uppercase();
     }
+    let mut others = String::new();
+    for (count, word) in [
+        (report.failures.len(), "failed"),
+        (report.unreachable.len(), "unreachable"),
+        (report.blocked.len(), "blocked"),
+    ] {
+        if count > 0 {
+            let _ = write!(others, ", {count} {word}");
+        }
+    }
     format!(
-        "{name} {}: {} changed on {} in {}.",
+        "{name} {}: {} changed on {}{others} in {}.",
         if code == exit::OK { "complete" } else { "ended" },
         report.changes(),
         counted(report.changed.len(), "host"),

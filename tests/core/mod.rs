@@ -30,6 +30,7 @@ mod resume;
 mod saved;
 mod scenarios;
 mod schema;
+mod screens;
 mod scripts;
 mod shellcheck;
 mod shells;

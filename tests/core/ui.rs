@@ -203,7 +203,7 @@ fn a_terminal_shows_who_works_and_keeps_what_went_wrong() {
     for part in [
         "connecting: 2 of 4 hosts",
         "==> Mesos agents: 5 actions on 2 hosts",
-        "Mesos agents: 1 of 5",
+        "Mesos agents     ####>--------------- 1/5",
         "file /etc/mesos/zk: out of disk",
         "\n  FAILED a2: service mesos-slave: out of disk (status 7)",
         "      | last\n",
