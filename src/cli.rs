@@ -1,17 +1,26 @@
 //! The command line: the tree of commands, and what each leads to.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap_complete::CompleteEnv;
 
+use crate::config::{self, Config, Setting};
+use crate::ground::Problem;
 use crate::report::exit;
-use crate::{commands, pipeline};
+use crate::{commands, pipeline, ui};
 
 /// The program: parses its arguments, does what they say, answers the exit code.
 pub async fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(Refused::Config(problems)) => {
+            let mut err = std::io::stderr().lock();
+            problems.iter().for_each(|problem| ui::line(&mut err, &problem.to_string()));
+            return ExitCode::from(exit::USAGE);
+        }
+        Err(Refused::Words(error)) => {
             let usage = error.use_stderr();
             let _ = error.print();
             // clap's 2 means "changes pending" here.
@@ -48,13 +57,118 @@ pub async fn main() -> ExitCode {
         Command::Lab(args) => commands::lab::run(args).await,
         Command::Explain(args) => commands::explain::run(args),
         Command::Schema(args) => commands::schema::run(args),
-        Command::Completions(args) => commands::completions::run(args, Cli::command()),
+        Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args, Cli::command()),
     };
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(pipeline::quit::exit_code(&error)),
     }
+}
+
+/// Answers a shell that asks what may follow on its line; `None` where none does.
+pub fn completed() -> Option<ExitCode> {
+    let here = std::env::current_dir().ok();
+    match CompleteEnv::with_factory(Cli::command).try_complete(std::env::args_os(), here.as_deref())
+    {
+        Ok(false) => None,
+        Ok(true) => Some(ExitCode::SUCCESS),
+        Err(error) => {
+            let _ = error.print();
+            Some(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Why a line is not followed.
+enum Refused {
+    /// A file with defaults is wrong.
+    Config(Vec<Problem>),
+    /// The line is.
+    Words(clap::Error),
+}
+
+/// The line, and where it leaves something open the variables, then the file beside the inventory, then the user's.
+fn parse() -> Result<Cli, Refused> {
+    let user = config::user().map_err(Refused::Config)?;
+    let command = with_config(Cli::command(), &user)?;
+    let mut matches = command.clone().try_get_matches().map_err(Refused::Words)?;
+    if let Some(inventory) = inventory_of(&matches) {
+        let beside = config::beside(&inventory).map_err(Refused::Config)?;
+        if beside != Config::default() {
+            let command = with_config(command, &beside)?;
+            matches = command.try_get_matches().map_err(Refused::Words)?;
+        }
+    }
+    Cli::from_arg_matches(&matches).map_err(Refused::Words)
+}
+
+/// The inventory that a line means, where it is a file.
+fn inventory_of(matches: &ArgMatches) -> Option<PathBuf> {
+    let (_, inner) = matches.subcommand()?;
+    let own = |name| inner.try_get_one::<PathBuf>(name).ok().flatten().cloned();
+    let path = own("inventory").or_else(|| inventory_of(inner))?;
+    (path != Path::new("-")).then_some(path)
+}
+
+fn with_config(command: clap::Command, config: &Config) -> Result<clap::Command, Refused> {
+    let wrong: Vec<Problem> =
+        config.options.iter().filter_map(|setting| wrong(&command, setting)).collect();
+    if !wrong.is_empty() {
+        return Err(Refused::Config(wrong));
+    }
+    Ok(with_defaults(command, &config.options))
+}
+
+/// What an option itself says of a value.
+fn wrong(command: &clap::Command, setting: &Setting) -> Option<Problem> {
+    let Setting { name, value, place } = setting;
+    let refused = |message: String, help: &str| {
+        Some(Problem::error(Some(place.clone()), "wrong-value", message).help(help))
+    };
+    if *name == INVENTORY {
+        return match Path::new(value).is_absolute() {
+            true => None,
+            false => refused(format!("`{value}` is no whole path"), "begin it with /"),
+        };
+    }
+    let words = ["provision".to_owned(), "apply".to_owned(), format!("--{name}={value}")];
+    let said = command.clone().try_get_matches_from(words).err()?.to_string();
+    // Whatever else is wrong is no matter of this value.
+    said.contains(&format!("--{name}")).then_some(())?;
+    let words = said.lines().take_while(|line| !line.trim().is_empty());
+    let words: Vec<&str> = words.map(|line| line.trim().trim_start_matches("error: ")).collect();
+    refused(words.join(" "), &format!("write what may stand after --{name}"))
+}
+
+/// What the argument of an inventory is called in messages.
+const INVENTORY: &str = "inventory";
+
+/// The same commands, whose options have these values where nothing else is given.
+fn with_defaults(command: clap::Command, settings: &[Setting]) -> clap::Command {
+    let mut command = command;
+    for Setting { name, value, .. } in settings {
+        let means = |arg: &&clap::Arg| match *name {
+            // By place in most commands, `-i` in others.
+            INVENTORY => {
+                let names = arg.get_value_names().unwrap_or_default();
+                let other = arg.get_default_values().is_empty();
+                !other && names.iter().any(|name| name.as_str() == "INVENTORY")
+            }
+            name => arg.get_long() == Some(name),
+        };
+        let ids: Vec<clap::Id> =
+            command.get_arguments().filter(means).map(|arg| arg.get_id().clone()).collect();
+        for id in ids {
+            command = command.mut_arg(id, |arg| arg.default_value(value.clone()));
+        }
+    }
+    let names: Vec<String> =
+        command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |inner| with_defaults(inner, settings));
+    }
+    command
 }
 
 /// What anstream decides by itself, but for FORCE_COLOR, which it does not know.

@@ -44,6 +44,7 @@ mod adopt;
 mod apply;
 mod cli;
 mod commands;
+mod config;
 mod diagnose;
 mod event;
 mod ground;
@@ -66,7 +67,7 @@ mod tasks;
 mod template;
 mod ui;
 
-pub use cli::main;
+pub use cli::{completed, main};
 
 /// What the benches and the tests in containers reach.
 #[doc(hidden)]

@@ -237,6 +237,15 @@ pub fn kept_here(cluster: &str) -> Vec<Record> {
     records.filter(|record| record.cluster == cluster).collect()
 }
 
+/// Runs that this machine remembers, the newest first.
+pub fn runs_here() -> Vec<String> {
+    let Ok(runs) = runs_path().and_then(std::fs::read_dir) else { return Vec::new() };
+    let names = runs.filter_map(|run| run.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    names
+}
+
 /// The events of a run as lines of JSON, where this machine has them.
 pub fn events_here(run: &str) -> Option<String> {
     // It may be what a master says: a name of a run of ours is no path.

@@ -20,6 +20,7 @@ use crate::tasks::{Rollout, Task};
 
 mod action;
 mod ask;
+mod between;
 mod drain;
 mod gate;
 mod host;
@@ -27,6 +28,7 @@ mod proof;
 mod quorum;
 mod stop;
 
+pub use between::{Between, Nobody, Word};
 use quorum::{Roll, Rolls};
 pub use stop::Stop;
 
@@ -92,8 +94,8 @@ impl<Hosts: Change> Engine<Hosts> {
         })
     }
 
-    /// Does all of it.
-    pub async fn apply(self: &Arc<Self>, plan: &Plan) {
+    /// Does all of it; between stages somebody may refuse to go on.
+    pub async fn apply(self: &Arc<Self>, plan: &Plan, between: &dyn Between) {
         {
             let mut state = self.state.lock().await;
             state.disruptions = plan.disruptions.clone();
@@ -111,7 +113,15 @@ impl<Hosts: Change> Engine<Hosts> {
                 self.block(stage.waves.iter(), &why).await;
                 continue;
             }
+            if let Err(why) = between.before(&stage.title).await {
+                self.block(stage.waves.iter(), &why).await;
+                self.halt(why).await;
+                continue;
+            }
             self.stage(stage, &later).await;
+            if let Err(why) = between.after(&stage.title).await {
+                self.halt(why).await;
+            }
         }
         self.release_all().await;
     }

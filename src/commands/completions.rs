@@ -1,8 +1,10 @@
-//! `provision completions SHELL`: what the shell's completion loads.
+//! `provision completions SHELL`: what the shell's completion loads. It asks the program itself for what may follow, so
+//! that hosts, pools and runs are offered too.
 
 use std::io::Write as _;
 
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
 use crate::report::exit;
 
@@ -13,10 +15,14 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Runs it, for the whole command line.
-pub fn run(args: &Args, program: clap::Command) -> anyhow::Result<u8> {
+/// Runs it.
+pub fn run(args: &Args) -> anyhow::Result<u8> {
+    const NAME: &str = "provision";
+    let shell = args.shell.to_string();
+    let shells = Shells::builtins();
+    let Some(shell) = shells.completer(&shell) else { anyhow::bail!("{shell} cannot ask") };
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut { program }, "provision", &mut text);
+    shell.write_registration("COMPLETE", NAME, NAME, NAME, &mut text)?;
     std::io::stdout().write_all(&text)?;
     Ok(exit::OK)
 }

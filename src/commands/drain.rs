@@ -9,6 +9,7 @@ use crate::plan::verbs::Verb;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The agent's host; more than one as `-l` takes them: globs, `@pool`, comma separated
+    #[arg(add = crate::pipeline::complete::host())]
     host: String,
     #[command(flatten)]
     asked: Asked,

@@ -30,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     target: Target,
     /// Which hosts: names, globs, `@pool`, `!` to exclude, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
+    #[arg(short = 'l', long, value_name = "HOSTS", add = crate::pipeline::complete::hosts())]
     limit: String,
     #[command(flatten)]
     output: Output,

@@ -25,7 +25,7 @@ use crate::ui::page::{self, Beside};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run's id or its beginning; without one all runs are listed
-    #[arg(value_name = "ID", value_parser = no_inventory)]
+    #[arg(value_name = "ID", value_parser = no_inventory, add = crate::pipeline::complete::run())]
     id: Option<String>,
     #[command(flatten)]
     target: TargetByOption,

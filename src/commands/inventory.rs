@@ -33,7 +33,7 @@ struct What {
     #[arg(long)]
     list: bool,
     /// Variables of one host
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, add = crate::pipeline::complete::host(), value_name = "HOST")]
     host: Option<String>,
     /// Groups and hosts as a tree
     #[arg(long, conflicts_with = "yaml")]

@@ -36,6 +36,7 @@ struct Which {
 #[derive(Debug, clap::Args)]
 struct Ssh {
     /// The host
+    #[arg(add = crate::pipeline::complete::host())]
     host: String,
     #[command(flatten)]
     source: Source,

@@ -18,11 +18,12 @@ use crate::ui::line;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The host
+    #[arg(add = crate::pipeline::complete::host())]
     host: String,
     #[command(flatten)]
     target: Target,
     /// Only this unit, which may be one that is not ours
-    #[arg(long, value_name = "UNIT")]
+    #[arg(long, value_name = "UNIT", add = crate::pipeline::complete::unit())]
     unit: Vec<String>,
     /// How many lines of the past
     #[arg(short = 'n', long, default_value_t = 100)]

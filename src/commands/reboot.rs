@@ -10,7 +10,7 @@ use crate::plan::verbs::Verb;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Which hosts: names, globs, `@pool`, `!` to exclude, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
+    #[arg(short = 'l', long, value_name = "HOSTS", add = crate::pipeline::complete::hosts())]
     limit: String,
     #[command(flatten)]
     asked: Asked,

@@ -32,7 +32,7 @@ pub struct Args {
     #[command(flatten)]
     source: Source,
     /// Only these hosts: names, globs, `@pool`, `!` to exclude, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
+    #[arg(short = 'l', long, value_name = "HOSTS", add = crate::pipeline::complete::hosts())]
     limit: Option<String>,
     /// Write the files below this directory, which must be new or empty
     #[arg(long, value_name = "DIR", conflicts_with = "diff")]

@@ -17,7 +17,7 @@ pub struct Args {
     #[command(flatten)]
     target: Target,
     /// Prove only what runs from these hosts: names, globs, `@pool`, `!` to exclude, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
+    #[arg(short = 'l', long, value_name = "HOSTS", add = crate::pipeline::complete::hosts())]
     limit: Option<String>,
     /// How many hosts work at once
     #[arg(short = 'f', long, default_value_t = 50, env = "PROVISION_FORKS")]

@@ -16,6 +16,7 @@ use crate::ui::line;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The host
+    #[arg(add = crate::pipeline::complete::host())]
     host: String,
     #[command(flatten)]
     source: Source,

@@ -19,7 +19,7 @@ pub struct Args {
     #[command(flatten)]
     target: Target,
     /// Which hosts: names, globs, `@pool`, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
+    #[arg(short = 'l', long, value_name = "HOSTS", add = crate::pipeline::complete::hosts())]
     limit: String,
     /// Do not ask
     #[arg(short = 'y', long)]

@@ -22,6 +22,7 @@ mod listeners;
 pub mod load;
 mod managed;
 mod mesos;
+pub mod names;
 mod packages;
 mod parts;
 mod pools;

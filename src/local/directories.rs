@@ -16,6 +16,14 @@ pub fn state() -> io::Result<PathBuf> {
     home("XDG_STATE_HOME", ".local/state")
 }
 
+/// What the user sets: `$XDG_CONFIG_HOME/provision`. It is not made here.
+///
+/// # Errors
+/// Neither the variable nor HOME is set.
+pub fn config() -> io::Result<PathBuf> {
+    home("XDG_CONFIG_HOME", ".config")
+}
+
 /// What can be made again: `$XDG_CACHE_HOME/provision`. It is not made here.
 ///
 /// # Errors

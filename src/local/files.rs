@@ -1,7 +1,7 @@
 //! Files of this machine, written.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -64,6 +64,29 @@ pub fn is_ours_alone(file: &File) -> io::Result<bool> {
     let about = file.metadata()?;
     let me = std::fs::metadata("/proc/self")?.uid();
     Ok(about.is_file() && [me, 0].contains(&about.uid()) && about.mode() & 0o077 == 0)
+}
+
+/// Who can have written a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Only we, or root.
+    Us,
+    /// Others too.
+    Others,
+}
+
+/// The text of a file, and who can have written it.
+///
+/// # Errors
+/// What the system says; that it is no text.
+pub fn read_with_writers(path: &Path) -> io::Result<(String, Writers)> {
+    let mut file = File::open(path)?;
+    let about = file.metadata()?;
+    let me = std::fs::metadata("/proc/self")?.uid();
+    let ours = [me, 0].contains(&about.uid()) && about.mode() & 0o022 == 0;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, if ours { Writers::Us } else { Writers::Others }))
 }
 
 /// Writes a file that must not be there yet.

@@ -108,10 +108,10 @@ pub struct Reach {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Limits {
     /// Change only these hosts: names, globs, `@pool`, `!` to exclude, comma separated
-    #[arg(short = 'l', long, value_name = "HOSTS")]
+    #[arg(short = 'l', long, value_name = "HOSTS", add = super::complete::hosts())]
     pub limit: Option<String>,
     /// Change only these tasks, comma separated
-    #[arg(short = 't', long, value_name = "TASKS", value_delimiter = ',')]
+    #[arg(short = 't', long, value_name = "TASKS", value_delimiter = ',', add = super::complete::task())]
     pub tasks: Vec<String>,
 }
 

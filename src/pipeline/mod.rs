@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::apply::{Engine, Stop};
+use crate::apply::{Engine, Nobody, Stop};
 use crate::event::{Event, Sink as _};
 use crate::ground::{HostName, Problem};
 use crate::health::Masters;
@@ -16,12 +16,14 @@ use crate::plan::saved::Saved;
 use crate::plan::{Plan, Scope};
 use crate::remote::fleet::{Fleet, Opening, Secrets};
 use crate::remote::shell::Changer;
-use crate::report::Report;
+use crate::report::{Report, exit};
 use crate::tasks::Desired;
 use crate::ui::{Recorder, summary};
 
 pub mod arguments;
+pub mod complete;
 pub mod confirm;
+mod hooks;
 mod interrupt;
 pub mod load;
 pub mod lock;
@@ -38,6 +40,7 @@ mod secrets;
 pub mod verb;
 
 use arguments::{Limits, Reach, RunOutput, Source};
+use hooks::Hooked;
 use load::Session;
 use look::Answers;
 use planning::Aim;
@@ -148,9 +151,15 @@ pub async fn change(request: &Request<'_>) -> anyhow::Result<Done> {
     if request.record == Keeping::Record {
         recorder.add(Box::new(record::EventLog::new(&id)));
     }
+    let hooks = match request.record {
+        Keeping::Record => {
+            Hooked::new(&recorder, &id, request.command, &session.inventory.cluster)?
+        }
+        Keeping::Nothing => None,
+    };
     recorder::started(&recorder, request.command, &session.inventory);
     let opening = reach::opening(&session.inventory, request.reach, &id)?;
-    let mut run = Run { request, session, scope, id, began, opening, recorder };
+    let mut run = Run { request, session, scope, id, began, opening, recorder, hooks };
     let ended = async {
         let probes = observe::probes(&run.session.inventory, &run.session.desired);
         let sink = recorder::sink(&run.recorder);
@@ -176,6 +185,7 @@ struct Run<'a> {
     began: clock::Timestamp,
     opening: Opening,
     recorder: Arc<Recorder>,
+    hooks: Option<Hooked>,
 }
 
 impl Run<'_> {
@@ -224,6 +234,10 @@ impl Run<'_> {
         (request.agree)(&planned.plan)?;
 
         let plan = planned.plan;
+        let hooks = self.hooks.as_ref().filter(|_| !plan.is_empty());
+        if let Some(hooks) = hooks {
+            hooks.before().await?;
+        }
         let record = (request.record == Keeping::Record && !plan.is_empty())
             .then(|| record::begun(self, &plan));
         record::leave(record.as_ref(), &self.session.inventory, fleet).await;
@@ -238,7 +252,10 @@ impl Run<'_> {
             request.forks,
             request.max_failed,
         );
-        engine.apply(&plan).await;
+        match hooks {
+            Some(hooks) => engine.apply(&plan, hooks).await,
+            None => engine.apply(&plan, &Nobody).await,
+        }
         let leader = if plan.is_empty() {
             planned.observed.judged.leader.clone()
         } else {
@@ -248,12 +265,21 @@ impl Run<'_> {
 
         let report = recorder.report();
         let mut code = report.exit();
+        if hooks.is_some_and(Hooked::refused) && matches!(code, exit::OK | exit::UNREACHABLE) {
+            code = exit::FAILED;
+        }
         if request.after == After::Proof {
             code = prove::after(code, &mut self.session, fleet, &self.scope).await?;
         }
         recorder.end(code);
         let record = record.map(|record| record.ended(&report, code));
         record::leave(record.as_ref(), &self.session.inventory, fleet).await;
+        if let Some(hooks) = hooks {
+            hooks.after().await;
+            if hooks.refused() && code == exit::OK {
+                code = exit::FAILED;
+            }
+        }
 
         let inventory = Arc::clone(&self.session.inventory);
         let seconds = recorder.seconds();

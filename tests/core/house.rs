@@ -10,6 +10,7 @@ use super::support::sources::{Source, sources};
 const HOUSE: &[(&str, &[&str])] = &[
     ("ground", &[]),
     ("local", &[]),
+    ("config", &["ground", "local"]),
     ("script", &["ground"]),
     ("mesos", &["ground"]),
     ("inventory", &["ground", "local", "mesos", "script"]),
@@ -81,6 +82,7 @@ const HOUSE: &[(&str, &[&str])] = &[
         "pipeline",
         &[
             "apply",
+            "config",
             "event",
             "ground",
             "health",
@@ -128,7 +130,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "ui",
         ],
     ),
-    ("cli", &["commands", "pipeline", "report"]),
+    ("cli", &["commands", "config", "ground", "pipeline", "report", "ui"]),
 ];
 
 /// Files in which nothing can reach the outside: whole rooms, or single files of others.

@@ -10,6 +10,7 @@ mod executors;
 mod grammars;
 mod growth;
 mod health;
+mod hooks;
 mod hostile;
 mod house;
 mod inventory;

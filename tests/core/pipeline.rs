@@ -125,7 +125,7 @@ async fn what_planned_counts_is_what_is_done_where_preflight_loses_and_holds_hos
     let sink: Arc<dyn Sink> = recorder.clone();
     let inventory = Arc::clone(&session.inventory);
     let engine = Engine::new(inventory, hosts, sink, Arc::new(Stop::default()), 8, None);
-    engine.apply(&planned.plan).await;
+    engine.apply(&planned.plan, &provision::apply::Nobody).await;
     let done = lock(&heard.0).clone();
     let mut began = Vec::new();
     let mut left = 0;

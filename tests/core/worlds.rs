@@ -221,7 +221,7 @@ async fn apply(moving: Moving, scope: &Scope, rates: Rates, cut: Option<Cut>) ->
     let killed = tokio::select! {
         biased;
         () = moving.killed.notified() => true,
-        () = engine.apply(&plan) => false,
+        () = engine.apply(&plan, &provision::apply::Nobody) => false,
     };
     drop(engine);
     // Whatever the engine had begun ends with it.

@@ -201,10 +201,21 @@ fn completions_and_pages_know_every_command() {
     let commands = subcommands(&text(&provision(&["--help"]).stdout));
     assert!(commands.len() > 15, "{commands:?}");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let output = provision(&["completions", shell]);
-        for (command, _) in &commands {
-            assert!(text(&output.stdout).contains(command), "{shell}: {command}");
-        }
+        let script = provision(&["completions", shell]);
+        assert!(text(&script.stdout).contains("COMPLETE"), "{shell}: {}", text(&script.stdout));
+    }
+    // What any of these scripts asks.
+    let offered = Command::new(env!("CARGO_BIN_EXE_provision"))
+        .env("COMPLETE", "fish")
+        .args(["--", "provision", ""])
+        .output()
+        .unwrap();
+    let offered = text(&offered.stdout);
+    for (command, _) in &commands {
+        // Of a command with another name that is offered.
+        let called = if command == "completions" { "completion" } else { command.as_str() };
+        let is = |line: &str| line.split('\t').next() == Some(called);
+        assert!(offered.lines().any(is), "{command}: {offered}");
     }
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("man1");

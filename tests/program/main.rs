@@ -10,6 +10,7 @@
 #[path = "../core/support/chromium.rs"]
 mod chromium;
 mod cli;
+mod config;
 mod offline;
 #[expect(dead_code, reason = "the tests of the library use more of it")]
 #[path = "../core/support/sshd.rs"]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use provision::apply::{Engine, Stop};
+use provision::apply::{Between, Engine, Nobody, Stop};
 use provision::event::{Event, Outcome};
 use provision::ground::HostName;
 use provision::plan::{Plan, Scope, text};
@@ -40,6 +40,7 @@ pub(crate) struct Script {
     pub(crate) after: Option<Hook>,
     pub(crate) max_failed: Option<usize>,
     pub(crate) stop: Arc<Stop>,
+    pub(crate) between: Option<Arc<dyn Between>>,
 }
 
 /// What came of it.
@@ -72,7 +73,8 @@ pub(crate) async fn drive(
     let (fake, heard) = (Arc::new(fake), Arc::new(Heard::default()));
     let sink: Arc<dyn provision::event::Sink> = heard.clone();
     let engine = Engine::new(inventory, Arc::clone(&fake), sink, script.stop, 8, script.max_failed);
-    engine.apply(&plan).await;
+    let between = script.between.as_deref().unwrap_or(&Nobody);
+    engine.apply(&plan, between).await;
     let world = lock(&fake.world).clone();
     let calls = lock(&fake.calls).clone();
     let events = lock(&heard.0).clone();
