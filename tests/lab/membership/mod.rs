@@ -13,6 +13,7 @@ use super::support::quorum::{Client, Seen};
 use super::support::twin::{Host, Ran, until};
 
 mod facts;
+mod growth;
 
 /// No Docker, no Spark.
 const TASKS: &str = "base,zookeeper,masters,weights,agents,retired";
@@ -24,6 +25,8 @@ struct Cluster {
     masters: BTreeSet<usize>,
     /// Znodes that some client was told are there.
     written: BTreeSet<u32>,
+    /// What else the inventory allows.
+    consent: &'static str,
 }
 
 #[test]
@@ -97,7 +100,7 @@ impl Cluster {
         let hosts = Host::start_cluster(size);
         let of = |all: &[usize]| all.iter().copied().collect();
         let (servers, masters) = (of(servers), of(masters));
-        let cluster = Cluster { hosts, servers, masters, written: BTreeSet::new() };
+        let cluster = Cluster { hosts, servers, masters, written: BTreeSet::new(), consent: "" };
         cluster.write_inventory();
         let apply = cluster.run("apply", &["-y"]);
         assert_eq!(apply.code, 0, "{apply:?}");
@@ -258,7 +261,7 @@ impl Cluster {
             "version: 1
 cluster: members
 ssh: {{ user: ops, become: true, port: 22, identity_file: ./id, known_hosts: ./known_hosts, config_file: ./ssh_config }}
-allow: {{ no-docker-containerizer: only the agent is meant, open-ports: a network of this machine }}
+allow: {{ {}no-docker-containerizer: only the agent is meant, open-ports: a network of this machine }}
 hosts:
 {lines}zookeeper: {{ servers: {{ {} }} }}
 mesos:
@@ -272,6 +275,7 @@ mesos:
       flags: {{ containerizers: mesos, launcher: posix, systemd_enable_support: false }}
       resources: {{ cpus: 1, mem: 512MB, disk: 1GB, ports: \"[31000-32000]\" }}
 ",
+            self.consent,
             servers.join(", "),
             masters.join(", "),
             self.hosts.len()

@@ -1,5 +1,7 @@
 //! The members of a group in ZooKeeper: who leads the masters.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 
 use crate::zk::{Failure, NO_NODE, Node, Zk};
@@ -69,21 +71,26 @@ pub(crate) fn announce_replica(zk: &mut Zk, pid: &str) -> Result<String, Failure
     join(zk, &path, "", pid.as_bytes())
 }
 
-/// How many different replicas are announced. Those of a dead session may linger beside the new
-/// one of the same address: the address counts once.
-pub(crate) fn replicas(zk: &mut Zk) -> Result<usize, Failure> {
+/// Where replicas are announced, the first first. Those of a dead session may linger beside the new one of the same
+/// address: the latest counts.
+pub(crate) fn replicas(zk: &mut Zk) -> Result<Vec<SocketAddr>, Failure> {
     let path = format!("{}/log_replicas", zk.path());
-    let mut pids = Vec::new();
-    for name in zk.children(&path)? {
-        match zk.data(&format!("{path}/{name}")) {
-            Ok((data, _)) => pids.push(data),
-            Err(NO_NODE) => {}
+    let mut names = zk.children(&path)?;
+    names.sort();
+    let mut places: Vec<SocketAddr> = Vec::new();
+    for name in names {
+        let pid = match zk.data(&format!("{path}/{name}")) {
+            Ok((data, _)) => String::from_utf8_lossy(&data).into_owned(),
+            Err(NO_NODE) => continue,
             Err(failure) => return Err(failure),
-        }
+        };
+        let Some(place) = pid.split_once('@').and_then(|(_, place)| place.parse().ok()) else {
+            continue;
+        };
+        places.retain(|other| *other != place);
+        places.push(place);
     }
-    pids.sort();
-    pids.dedup();
-    Ok(pids.len())
+    Ok(places)
 }
 
 /// Makes this session's ephemeral node, unless it exists: the answer to an earlier attempt may have

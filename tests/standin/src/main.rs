@@ -29,6 +29,7 @@ mod operator;
 mod orders;
 mod recovery;
 mod registry;
+mod replica;
 mod resources;
 mod run;
 mod sandbox;

@@ -1,6 +1,7 @@
 //! The master: election, the registry's recovery, and who is a registered agent.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use crate::operator;
 use crate::orders::Order;
 use crate::registry::Registry;
 use crate::zk::{Address, Failure, NO_NODE, Node, Zk};
-use crate::{clock, http, log, version, weights};
+use crate::{clock, http, log, replica, version, weights};
 
 /// Starts the master; returns only when it could not start.
 pub(crate) fn run(flags: Flags) -> ExitCode {
@@ -52,8 +53,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     check_limits(&flags);
     let credentials = Credentials::of_master(&flags);
     let weights_flag = weights::of_flag(&flags);
-    let voting = if log_dir.join(VOTING).exists() { Voting::Yes } else { Voting::No };
-    let state = State { voting, ..State::default() };
+    let state = State { log: replica::of(&log_dir), ..State::default() };
     let timeout = flags.duration("zk_session_timeout");
     let zk = address.as_ref().map(|address| Mutex::new(Zk::new(address.clone(), timeout)));
     let start_time = clock::seconds();
@@ -103,7 +103,8 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) elected_time: Option<f64>,
     pub(crate) replicas: usize,
-    pub(crate) voting: Voting,
+    /// The log that this master's replica is of: once it may vote, it may after every restart.
+    pub(crate) log: Option<String>,
     /// Empty until recovered.
     pub(crate) registry: Registry,
     pub(crate) agents: BTreeMap<String, Agent>,
@@ -126,14 +127,6 @@ pub(crate) enum Phase {
     /// Elected, but the registry's quorum is not there: it answers, with an empty cluster.
     Recovering(Instant),
     Leading(Instant),
-}
-
-/// Whether this master's replica of the log may vote: once it could, it can after every restart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Voting {
-    Yes,
-    #[default]
-    No,
 }
 
 /// Counters for `/metrics/snapshot`.
@@ -183,8 +176,6 @@ impl State {
     }
 }
 
-/// Marks a replica that may vote, in `<work_dir>/replicated_log`.
-const VOTING: &str = "standin-voting";
 const REGISTRY: &str = "standin_registry";
 const POLL: Duration = Duration::from_millis(300);
 
@@ -245,7 +236,28 @@ impl Master {
         written.map_err(|failure| format!("Failed to update registry: {failure:?}"))
     }
 
-    fn fetch(&self) -> Result<Registry, Failure> {
+    /// An empty replica that can becomes one of a log. Nobody waits for the others' answers.
+    fn begin(&self, replicas: &[SocketAddr]) {
+        if replicas.len() < self.quorum || self.state().log.is_some() {
+            return;
+        }
+        let Some(log) = replica::begin(self.place.socket(), replicas) else { return };
+        if replica::persist(&self.log_dir, &log).is_ok() {
+            log::info("replica.cpp:322", "Persisted replica status to VOTING");
+            self.state().log = Some(log);
+        }
+    }
+
+    /// What the log remembers: nothing where the registry is that of another one.
+    fn fetch(&self, log: &str) -> Result<Registry, Failure> {
+        let registry = self.stored()?;
+        match registry.log == log {
+            true => Ok(registry),
+            false => Ok(Registry { log: log.to_owned(), ..Registry::default() }),
+        }
+    }
+
+    fn stored(&self) -> Result<Registry, Failure> {
         let parse = |bytes: &[u8]| {
             serde_json::from_slice(bytes).unwrap_or_else(|error| {
                 log::abort(
@@ -274,7 +286,7 @@ impl Master {
         let leader = Leader { node: String::new(), info: self.info() };
         self.state().own_node = Some(String::new());
         loop {
-            self.follow(Some(leader.clone()), 1);
+            self.follow(Some(leader.clone()), &[self.place.socket()]);
             self.watch_agents();
             std::thread::sleep(POLL);
         }
@@ -286,7 +298,7 @@ impl Master {
             match self.look() {
                 Ok((leader, replicas)) => {
                     connected = true;
-                    self.follow(leader, replicas);
+                    self.follow(leader, &replicas);
                 }
                 Err(Failure::Expired) => {
                     self.expired();
@@ -309,7 +321,7 @@ impl Master {
     }
 
     /// Joins where this session has not yet, then reads who leads and how many replicas there are.
-    fn look(&self) -> Result<(Option<Leader>, usize), Failure> {
+    fn look(&self) -> Result<(Option<Leader>, Vec<SocketAddr>), Failure> {
         let (joined, known) = {
             let state = self.state();
             (state.own_node.is_some(), state.leader.clone())
@@ -334,16 +346,10 @@ impl Master {
         Ok((leader, group::replicas(&mut zk)?))
     }
 
-    fn follow(&self, leader: Option<Leader>, replicas: usize) {
+    fn follow(&self, leader: Option<Leader>, replicas: &[SocketAddr]) {
+        self.begin(replicas);
         let mut state = self.state();
-        state.replicas = replicas;
-        if state.voting == Voting::No && replicas >= self.quorum {
-            let marked = std::fs::write(self.log_dir.join(VOTING), "");
-            if marked.is_ok() {
-                log::info("replica.cpp:322", "Persisted replica status to VOTING");
-                state.voting = Voting::Yes;
-            }
-        }
+        state.replicas = replicas.len();
         let known = state.leader.as_ref().map(|leader| &leader.node);
         if known != leader.as_ref().map(|leader| &leader.node) {
             match &leader {
@@ -382,9 +388,9 @@ impl Master {
     }
 
     fn recover(&self) {
-        let (replicas, phase) = {
+        let (replicas, phase, log) = {
             let state = self.state();
-            (state.replicas, state.phase)
+            (state.replicas, state.phase, state.log.clone())
         };
         let Phase::Recovering(since) = phase else { return };
         let patience = self.flags.duration("registry_fetch_timeout");
@@ -400,8 +406,9 @@ impl Master {
             }
             return;
         }
+        let Some(log) = log else { return };
         // A failure is asked again at the next poll, until the time above is over.
-        let Ok(registry) = self.fetch() else { return };
+        let Ok(registry) = self.fetch(&log) else { return };
         let mut state = self.state();
         let (agents, size) = (registry.agents.len(), registry.to_bytes().len());
         let stored = !registry.weights.is_empty();

@@ -1,6 +1,6 @@
 //! Which address a daemon listens on and which it tells others.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use crate::flags::Flags;
 use crate::log;
@@ -11,6 +11,12 @@ pub(crate) struct Place {
     pub(crate) ip: Ipv4Addr,
     pub(crate) port: u16,
     pub(crate) hostname: String,
+}
+
+impl Place {
+    pub(crate) fn socket(&self) -> SocketAddr {
+        SocketAddr::from((self.ip, self.port))
+    }
 }
 
 /// Binds, or dies with the real text. Without `--ip` the socket listens on every address while the

@@ -12,7 +12,7 @@ use crate::master::{Master, State};
 use crate::orders::Order;
 use crate::registry::Drain;
 use crate::scheduler::{self, Subscription};
-use crate::{clock, flags, log, maintenance, views, weights};
+use crate::{clock, flags, log, maintenance, replica, views, weights};
 
 /// The path over which agents of this stand-in speak to their master.
 pub(crate) const AGENT_PATH: &str = "/standin/agent";
@@ -44,6 +44,9 @@ impl Handler for Connection {
     fn handle(&mut self, request: &Request) -> Response {
         if request.path == AGENT_PATH {
             return self.speak(request);
+        }
+        if request.path == replica::PATH {
+            return Response::text(200, self.master.state().log.as_deref().unwrap_or_default());
         }
         if leaf(&request.path) == scheduler::PATH {
             return self.call(request);

@@ -13,6 +13,8 @@ use crate::orders::Order;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Registry {
+    /// The log that remembers all this.
+    pub(crate) log: String,
     pub(crate) weights: BTreeMap<String, f64>,
     /// Admitted agents, with their AgentInfo.
     pub(crate) agents: BTreeMap<String, Json>,

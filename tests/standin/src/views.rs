@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::frameworks::Framework;
 use crate::frameworks::views::{COUNTED, full, sums};
 use crate::info::{AGENT_CAPABILITIES, AgentInfo, ResourceViews};
-use crate::master::{Agent, CAPABILITIES, Master, State, Voting};
+use crate::master::{Agent, CAPABILITIES, Master, State};
 use crate::values::Resource;
 use crate::{clock, resources, version};
 
@@ -189,7 +189,7 @@ pub(crate) fn metrics(master: &Master, state: &State) -> Json {
     let active = agents.iter().filter(|(id, agent)| state.is_active(id, agent)).count();
     let connected = agents.values().filter(|agent| agent.connection.is_some()).count();
     let elected = if state.is_elected() { 1.0 } else { 0.0 };
-    let voting = if state.voting == Voting::Yes { 1.0 } else { 0.0 };
+    let voting = if state.log.is_some() { 1.0 } else { 0.0 };
     let mut view = json!({ "master/elected": elected });
     for name in ["cpus", "disk", "gpus", "mem"] {
         view[format!("master/{name}_total")] = json!(sum(name));

@@ -421,3 +421,33 @@ fn stored_weights_win_over_the_flag() {
     let text = "Ignoring --weights flag 'etl=5' and recovering the weights from registry";
     assert!(said.contains(text), "{said}");
 }
+
+/// As with a real log: a member that lost its replica catches up with the others, and where none of the old ones is
+/// left nothing is remembered.
+#[test]
+fn the_registry_goes_with_its_log() {
+    let Some(zookeeper) = Zookeeper::start("127.0.77.5") else { return };
+    let mut masters = [71, 72].map(|number| Member::master(&zookeeper, number, &[]));
+    let weights = r#"[{"role":"etl","weight":2.0}]"#;
+    let place = masters[leader(&masters)].place.clone();
+    assert_eq!(ask("PUT", &place, "/weights", weights).expect("an answer").status, 200);
+    let remembered = |masters: &[Member]| {
+        let leads = &masters[leader(masters)].place;
+        get(leads, "/weights").expect("an answer").body
+    };
+    let lose = |master: &mut Member| {
+        master.daemon().kill();
+        std::fs::remove_dir_all(master.scratch.path("work/replicated_log")).expect("it was there");
+    };
+    for number in 0..2 {
+        lose(&mut masters[number]);
+        masters[number].start();
+        assert_eq!(remembered(&masters), weights);
+        let caught_up =
+            || (masters[number].metric("registrar/log/recovered") == Some(1.0)).then_some(());
+        wait_for("the replica", caught_up);
+    }
+    masters.iter_mut().for_each(lose);
+    masters.iter_mut().for_each(Member::start);
+    assert_eq!(remembered(&masters), "[]");
+}
