@@ -30,7 +30,7 @@ lab: engine tools ## Tests in containers: the whole main job, users' jobs, chang
 	cargo test --test lab adopt -- --nocapture
 	cargo test --test lab jobs:: -- --test-threads 1 --nocapture
 	cargo test --test lab tasks:: -- --nocapture
-	cargo test --test lab membership -- --nocapture
+	cargo test --test lab membership -- --test-threads 2 --nocapture
 	cargo test --test lab faults -- --test-threads 4
 
 sweep: engine ## Every cut of every action, of an apply and of changes of membership (some hours)

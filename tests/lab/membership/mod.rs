@@ -359,7 +359,8 @@ mesos:
 }
 
 /// How often nobody may lead, by the plan: of the ensemble whenever all of a list are rolled or a leader gives the
-/// lead away; of the masters whenever all of them are, or one leaves.
+/// lead away; of the masters whenever all of them are, or one leaves, and where they are without an ensemble for so
+/// long that they may lose their sessions.
 fn elections(plan: &str) -> [usize; 2] {
     let stages = |words: &[&str]| {
         let is =
@@ -368,7 +369,12 @@ fn elections(plan: &str) -> [usize; 2] {
     };
     [
         stages(&["join m", "joins h", "the ensemble", "gives the lead", "ZooKeeper"]),
-        stages(&["quorum ", "leaves the masters", "Mesos masters"]),
+        stages(&[
+            "quorum ",
+            "leaves the masters",
+            "Mesos masters",
+            "does not serve for some seconds",
+        ]),
     ]
 }
 
