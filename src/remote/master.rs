@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::arguments::{arguments, hop_log, hops};
+use super::handshakes::Sshd;
 use super::host_keys::{known_key, offered_key};
 use super::nonces::nonce;
 use super::sentence::{Cause, Context, Unreachable, printable, ssh as classify};
@@ -76,6 +77,7 @@ impl Master {
             tries += 1;
             match self.start(ssh, options).await {
                 Err(Unreachable { cause: Cause::Startups, .. }) if tries < TRIES => {
+                    options.handshakes.was_shed();
                     sleep(jitter(tries)?).await;
                 }
                 result => return result,
@@ -85,16 +87,15 @@ impl Master {
 
     async fn start(&self, ssh: &Ssh, options: &Options) -> Result<(), Unreachable> {
         let slots = &options.handshakes;
-        let Ok(permit) = slots.active.acquire().await else {
-            return Err(Unreachable::new(Cause::Local, "handshakes have ended".to_owned()));
-        };
+        let hops = hops(ssh);
+        let sshd = hops.first().map_or(Sshd::Unknown, |hop| Sshd::Hop(hop.host.clone()));
+        let mut slot = Some(slots.slot(sshd).await);
         // Two starts at once would leave one of them running without a socket, unseen.
         let _lock = self.lock().await?;
         if self.lives().await {
             return Ok(());
         }
         // Nobody listens on it: ssh would refuse to replace it.
-        let hops = hops(ssh);
         let hop_logs: Vec<PathBuf> = (0..hops.len()).map(|at| hop_log(&self.log, at)).collect();
         let _ = files::remove(&self.socket);
         for log in hop_logs.iter().chain([&self.log, &self.stderr()]) {
@@ -104,14 +105,19 @@ impl Master {
         let limit = ssh.connect_timeout + HANDSHAKE_LIMIT;
         let started = Instant::now();
         let mut run = std::pin::pin!(self.run(&arguments, limit));
-        let mut slot = Some(permit);
+        let mut known = !hops.is_empty();
         let mut room = None;
         let mut banner = Banner::Awaited;
         let ended = loop {
             let ended = timeout(LOOK, &mut run).await;
-            if banner == Banner::Awaited && shows_banner(&read(&self.log)) {
+            let log = read(&self.log);
+            if banner == Banner::Awaited && shows_banner(&log) {
                 banner = Banner::Shown;
                 slots.answered(started.elapsed());
+            }
+            if let Some(place) = connects_to(&log).filter(|_| !known) {
+                known = true;
+                slot = slots.direct(place).or(slot);
             }
             if let Ok(ended) = ended {
                 break ended;
@@ -220,6 +226,12 @@ enum Banner {
 /// Whether the log tells of the host's banner. A jump's ssh has a log of its own.
 fn shows_banner(log: &str) -> bool {
     log.lines().any(|line| line.starts_with("debug1: Remote protocol version "))
+}
+
+/// Where ssh connects to itself, `[ADDRESS] port PORT`; nothing where a command of ssh_config does so for it.
+fn connects_to(log: &str) -> Option<&str> {
+    let line = log.lines().find(|line| line.starts_with("debug1: Connecting to "))?;
+    Some(line.split_once(" [").map_or(line, |(_, place)| place).trim_end_matches('.'))
 }
 
 /// The log without what only `-v` adds: what a person would see.
