@@ -32,7 +32,7 @@ pub(super) fn check(inventory: &Inventory, lab: Lab) -> Vec<Problem> {
     stand_in(inventory, lab, &mut found);
     use_of_hosts(inventory, &mut found);
     roles(inventory, &mut found);
-    dispatcher(inventory, &mut found);
+    no_host(inventory, &mut found);
     over_http(inventory, &mut found);
     ports(inventory, &mut found);
     ipv6(inventory, &mut found);
@@ -343,6 +343,7 @@ fn stand_in(inventory: &Inventory, lab: Lab, found: &mut Vec<Problem>) {
 fn use_of_hosts(inventory: &Inventory, found: &mut Vec<Problem>) {
     let mut used: BTreeMap<&HostName, &str> = BTreeMap::new();
     for (part, by) in [
+        (Part::History, "spark.history.hosts"),
         (Part::Dispatcher, "spark.dispatcher.hosts"),
         (Part::Client, "spark.clients.hosts"),
         (Part::Agent, "mesos.agents"),
@@ -406,12 +407,14 @@ fn roles(inventory: &Inventory, found: &mut Vec<Problem>) {
     }
 }
 
-fn dispatcher(inventory: &Inventory, found: &mut Vec<Problem>) {
-    if written_empty(inventory, "spark.dispatcher.hosts") {
-        let place = at(inventory, "spark.dispatcher.hosts");
-        let message = "`spark.dispatcher.hosts` names no host";
-        let problem = Problem::error(place, "empty-list", message);
-        found.push(problem.help("name one host, or delete `spark.dispatcher`"));
+fn no_host(inventory: &Inventory, found: &mut Vec<Problem>) {
+    for section in ["spark.dispatcher", "spark.history"] {
+        let hosts = format!("{section}.hosts");
+        if written_empty(inventory, &hosts) {
+            let message = format!("`{hosts}` names no host");
+            let problem = Problem::error(at(inventory, &hosts), "empty-list", message);
+            found.push(problem.help(format!("name one host, or delete `{section}`")));
+        }
     }
 }
 
@@ -424,6 +427,7 @@ fn ports(inventory: &Inventory, found: &mut Vec<Problem>) {
         let problem = Problem::error(at(inventory, path), "port-taken", message);
         found.push(problem.help(match path {
             "spark.dispatcher.port" => "7077 is the usual one",
+            "spark.history.port" => "18080 is the usual one",
             "zookeeper.config.clientPort" => "2181 is the usual one",
             _ => "take another port",
         }));

@@ -52,6 +52,11 @@ impl Inventory {
             all.push(Listener { port, service: "the dispatcher", path });
             all.push(fixed(DISPATCHER_PAGE, "the dispatcher's web page"));
         }
+        let history = self.spark.as_ref().and_then(|spark| spark.history.as_ref());
+        if let Some(history) = history.filter(|history| history.hosts.contains(host)) {
+            let (port, path) = (history.port, Some("spark.history.port"));
+            all.push(Listener { port, service: "the history server", path });
+        }
         all
     }
 

@@ -56,7 +56,7 @@ pub use mesos::{AgentUnit, Mesos, MesosPackage};
 pub use parts::Part;
 pub use pools::{Agent, HOST_ATTRIBUTE};
 pub use smoke::Smoke;
-pub use spark::{Spark, SparkImage};
+pub use spark::{History, Spark, SparkImage};
 pub use ssh::Ssh;
 pub use workloads::Workload;
 pub use zoo_cfg::{JAVA_OPTIONS, java_options};

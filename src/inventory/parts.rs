@@ -18,12 +18,14 @@ pub enum Part {
     Client,
     /// A host of the MesosClusterDispatcher.
     Dispatcher,
+    /// A host of Spark's history server.
+    History,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 5] =
-        [Part::ZooKeeper, Part::Master, Part::Agent, Part::Client, Part::Dispatcher];
+    pub const ALL: [Part; 6] =
+        [Part::ZooKeeper, Part::Master, Part::Agent, Part::Client, Part::Dispatcher, Part::History];
 
     /// What its hosts are called together: `@masters` selects them.
     pub fn group(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Part {
             Part::Agent => "agents",
             Part::Client => "clients",
             Part::Dispatcher => "dispatchers",
+            Part::History => "history",
         }
     }
 }
@@ -49,6 +52,10 @@ impl Inventory {
             Part::Dispatcher => {
                 let dispatcher = spark.and_then(|spark| spark.dispatcher.as_ref());
                 Box::new(dispatcher.into_iter().flat_map(|dispatcher| &dispatcher.hosts))
+            }
+            Part::History => {
+                let history = spark.and_then(|spark| spark.history.as_ref());
+                Box::new(history.into_iter().flat_map(|history| &history.hosts))
             }
         }
     }

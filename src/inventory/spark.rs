@@ -39,6 +39,8 @@ section! {
         may clients: Clients = "{hosts: []}", such as "{hosts: [c1]}";
         /// The MesosClusterDispatcher, for --deploy-mode cluster.
         may dispatcher: WrittenDispatcher, such as "{hosts: [m1]}";
+        /// The history server, which shows jobs that have ended; every job then writes its event log.
+        may history: WrittenHistory, such as "{hosts: [c1]}";
     }
 }
 
@@ -140,7 +142,33 @@ section! {
     }
 }
 
+section! {
+    /// The history server as written.
+    #[derive(Debug)]
+    pub(super) struct WrittenHistory {
+        /// The one host it runs on.
+        need hosts: List<Text>, such as "[c1]";
+        /// Port of its page.
+        may port: Plain<Port> = "18080";
+        /// Where event logs are. A path is a directory of each host, made where it is missing.
+        may directory: Plain<EventLogs> = "/var/log/spark-events";
+    }
+}
+
 scalar! {
+    /// What Hadoop's file systems are named by, or a directory of the host.
+    EventLogs -> String, "an absolute path, or a URL such as hdfs://nn1:8020/spark-events",
+        |t| {
+            let whole = !t.contains(|c: char| c.is_whitespace() || ",:\\\"'".contains(c));
+            let path = t.len() > 1 && t.starts_with('/') && whole;
+            let url = t.split_once("://").is_some_and(|(scheme, rest)| {
+                scheme != "file" && !scheme.is_empty() && !rest.is_empty()
+                    && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
+                    && !rest.contains(|c: char| c.is_whitespace() || c == ',')
+            });
+            (path || url).then(|| t.to_owned())
+        },
+        schema::word("^(/[^\\s,:\\\\\"']+|(?!file:)[A-Za-z0-9]+://[^\\s,]+)$");
     /// The names that Debian's useradd takes without --badname, less its final `$`.
     UserName -> String, "a user name of lower-case letters, digits, `_` and `-`",
         |t| {
@@ -248,6 +276,8 @@ pub struct Spark {
     pub client_files: Vec<ManagedFile>,
     /// Hosts of the MesosClusterDispatcher.
     pub dispatcher: Option<Dispatcher>,
+    /// The history server.
+    pub history: Option<History>,
 }
 
 /// The image that executors run in.
@@ -283,6 +313,29 @@ pub struct Dispatcher {
     pub hosts: BTreeSet<HostName>,
     /// REST port.
     pub port: u16,
+}
+
+/// The history server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Hosts it runs on.
+    pub hosts: BTreeSet<HostName>,
+    /// Port of its page.
+    pub port: u16,
+    /// Where event logs are: an absolute path of each host, or a URL.
+    pub directory: String,
+}
+
+impl History {
+    /// The directory of each host that event logs are in; `None`: they are elsewhere.
+    pub fn local(&self) -> Option<&str> {
+        self.directory.starts_with('/').then_some(&*self.directory)
+    }
+
+    /// Where event logs are, as Spark is told; a path alone would be one of Hadoop's default file system.
+    pub fn url(&self) -> String {
+        self.local().map_or_else(|| self.directory.clone(), |path| format!("file:{path}"))
+    }
 }
 
 impl SparkImage {
@@ -363,6 +416,11 @@ pub(super) fn resolve(settings: Settings, r: &mut Resolver<'_>) -> Spark {
         dispatcher: settings.dispatcher.map(|dispatcher| Dispatcher {
             hosts: r.names(dispatcher.hosts.as_deref().unwrap_or_default()),
             port: dispatcher.port,
+        }),
+        history: settings.history.map(|history| History {
+            hosts: r.names(history.hosts.as_deref().unwrap_or_default()),
+            port: history.port,
+            directory: history.directory,
         }),
     }
 }

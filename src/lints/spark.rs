@@ -100,6 +100,20 @@ pub(super) const LINTS: &[Lint] = &[
         reason: "dispatchers elect no leader; each is a framework of its own with a queue of its own",
         found: Found::Looking { needs: SPARK, find: many_dispatchers },
     },
+    Lint {
+        name: "dynamic-allocation",
+        title: "Executors that come and go take their shuffle files along",
+        reason: "Spark stops at the start where neither an external shuffle service nor shuffle tracking is on, and \
+                 provision runs no shuffle service",
+        found: Found::Looking { needs: SPARK, find: dynamic_allocation },
+    },
+    Lint {
+        name: "event-logs",
+        title: "Event logs that nobody makes room for, or nobody sees",
+        reason: "Spark stops at the start where spark.eventLog.dir is missing; drivers in cluster mode write on \
+                 their agents, where a history server elsewhere does not look",
+        found: Found::Looking { needs: SPARK, find: event_logs },
+    },
 ];
 
 fn bad_constraint(look: &Look<'_>) -> Vec<Hit> {
@@ -389,4 +403,49 @@ fn many_dispatchers(look: &Look<'_>) -> Vec<Hit> {
         Hit::warning("spark.dispatcher.hosts", message, "name one host")
     };
     (count > 1).then(hit).into_iter().collect()
+}
+
+/// Source: Spark 3.5.1, `ExecutorAllocationManager.validateSettings`; shuffle tracking since 3.0.
+fn dynamic_allocation(look: &Look<'_>) -> Vec<Hit> {
+    let on = |key: &str| property(look, key) == Some("true");
+    let mut hits = Vec::new();
+    let tracked = on("spark.dynamicAllocation.shuffleTracking.enabled");
+    let served = on("spark.shuffle.service.enabled");
+    if on("spark.dynamicAllocation.enabled") && !tracked && !served {
+        let message = "Spark starts no job: executors that end would take shuffle files along";
+        hits.push(Hit::error(
+            "spark.defaults.spark.dynamicAllocation.enabled",
+            message,
+            "set spark.dynamicAllocation.shuffleTracking.enabled: true (Spark 3.0)",
+        ));
+    }
+    if served {
+        let message =
+            "executors fail on agents without an external shuffle service, and provision runs none";
+        hits.push(Hit::warning(
+            "spark.defaults.spark.shuffle.service.enabled",
+            message,
+            "delete the line for spark.dynamicAllocation.shuffleTracking.enabled, or allow it with how it is run",
+        ));
+    }
+    hits
+}
+
+fn event_logs(look: &Look<'_>) -> Vec<Hit> {
+    let Some(spark) = &look.inventory.spark else { return Vec::new() };
+    match &spark.history {
+        None if property(look, "spark.eventLog.enabled") == Some("true") => vec![Hit::warning(
+            "spark.defaults.spark.eventLog.enabled",
+            "Spark stops where the directory of event logs is missing, and nobody makes it",
+            "name `spark.history.hosts`, which makes and shows them, or allow it with who does",
+        )],
+        Some(history) if history.local().is_some() && spark.dispatcher.is_some() => {
+            vec![Hit::warning(
+                "spark.history.directory",
+                "drivers in cluster mode leave their event logs on their agents, where nobody looks",
+                "name a directory that all hosts share, as hdfs:// or s3a://, or allow it",
+            )]
+        }
+        _ => Vec::new(),
+    }
 }

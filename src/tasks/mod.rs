@@ -19,6 +19,7 @@ pub(crate) mod agents;
 mod base;
 mod dispatcher;
 mod docker;
+mod history;
 pub(crate) mod image;
 mod masters;
 pub mod mesos;
@@ -87,6 +88,8 @@ tasks! {
     Spark(spark),
     /// The MesosClusterDispatcher.
     Dispatcher(dispatcher),
+    /// Spark's history server.
+    History(history),
     /// What nobody asks for any more.
     Retired(retired),
     /// The proof that it works.

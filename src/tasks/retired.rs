@@ -10,8 +10,9 @@ use crate::resource::service::{Service, State};
 pub(super) const CARD: Card = Card { title: "retired", desire, ..Card::PLAIN };
 
 /// The unit of each part that has one.
-fn units(inventory: &Inventory) -> [(Part, &'static str); 4] {
+fn units(inventory: &Inventory) -> [(Part, &'static str); 5] {
     [
+        (Part::History, "spark-history"),
         (Part::Dispatcher, "spark-dispatcher"),
         (Part::Agent, inventory.mesos.agent_unit.name()),
         (Part::Master, "mesos-master"),

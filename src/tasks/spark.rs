@@ -7,7 +7,7 @@ use serde_json::json;
 use super::image::HOME;
 use super::{Card, Wish, Wishes, World, mesos};
 use crate::ground::HostName;
-use crate::inventory::{Inventory, Spark};
+use crate::inventory::{History, Inventory, Spark};
 use crate::mesos::compatibility;
 use crate::resource::directory::Directory;
 use crate::resource::file::{Content, File};
@@ -29,6 +29,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let user = User { name: spark.user.clone() };
         let list = wishes.entry(host.clone()).or_default();
         list.push(Wish::prepare(user));
+        list.extend(event_logs(spark));
         // A driver that the dispatcher starts authenticates from its agent.
         if spark.dispatcher.is_some() {
             list.extend(secrets(inventory, spark));
@@ -42,13 +43,15 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     Ok(wishes)
 }
 
-/// Hosts that Spark is installed on: clients, and those of the dispatcher.
+/// Hosts that Spark is installed on: clients, and those of the dispatcher and of the history server.
 pub(super) fn hosts(inventory: &Inventory, spark: &Spark) -> BTreeSet<HostName> {
     let dispatcher = spark.dispatcher.iter().flat_map(|d| d.hosts.iter());
+    let history = spark.history.iter().flat_map(|h| h.hosts.iter());
     spark
         .clients
         .iter()
         .chain(dispatcher)
+        .chain(history)
         .filter(|host| inventory.hosts.contains_key(*host))
         .cloned()
         .collect()
@@ -74,6 +77,7 @@ fn client(world: &World<'_>, spark: &Spark, host: &HostName) -> Result<Vec<Wish>
         "bin/spark-submit",
     )));
     wishes.extend(secrets(inventory, spark));
+    wishes.extend(event_logs(spark));
     wishes.push(Wish::roll(Directory::new(format!("{directory}/conf"))));
     wishes.extend(files(world, spark, host)?.into_iter().map(Wish::roll));
     if spark.clients.contains(host) {
@@ -142,16 +146,41 @@ pub(super) fn settings(inventory: &Inventory, spark: &Spark) -> BTreeMap<String,
         settings.insert("spark.mesos.principal", framework.principal.clone());
         settings.insert("spark.mesos.secret.file", secret_path(&framework.principal));
     }
+    if let Some(history) = &spark.history {
+        settings.insert("spark.eventLog.enabled", "true".to_owned());
+        settings.insert("spark.eventLog.dir", history.url());
+        settings.insert("spark.history.fs.logDirectory", history.url());
+        settings.insert("spark.history.ui.port", history.port.to_string());
+    }
     let mut settings: BTreeMap<String, String> =
         settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     settings.extend(spark.defaults.clone());
-    if inventory.mesos.credentials.framework.is_some() && spark.dispatcher.is_some() {
-        // Executors and drivers of the dispatcher get the same volumes; a driver reads the secret.
-        let ours = format!("{SECRETS}:{SECRETS}:ro");
-        let volumes = settings.entry("spark.mesos.executor.docker.volumes".to_owned()).or_default();
-        *volumes = if volumes.is_empty() { ours } else { format!("{volumes},{ours}") };
+    if spark.dispatcher.is_some() {
+        // Executors and drivers of the dispatcher get the same volumes: a driver reads the secret, and writes its
+        // event log.
+        let secrets = inventory.mesos.credentials.framework.as_ref();
+        let secrets = secrets.map(|_| format!("{SECRETS}:{SECRETS}:ro"));
+        let logs = spark.history.as_ref().and_then(History::local);
+        let volumes = settings.get("spark.mesos.executor.docker.volumes").cloned();
+        let ours = secrets.into_iter().chain(logs.map(|path| format!("{path}:{path}:rw")));
+        let all: Vec<String> =
+            volumes.into_iter().filter(|it| !it.is_empty()).chain(ours).collect();
+        if !all.is_empty() {
+            settings.insert("spark.mesos.executor.docker.volumes".to_owned(), all.join(","));
+        }
     }
     settings
+}
+
+/// The directory of event logs, which Spark does not make: whoever submits writes there, nobody takes away what is
+/// another's.
+fn event_logs(spark: &Spark) -> Option<Wish> {
+    let path = spark.history.as_ref()?.local()?;
+    let mut directory = Directory::new(path);
+    directory.owner.clone_from(&spark.user);
+    directory.group.clone_from(&spark.user);
+    directory.mode = "1777";
+    Some(Wish::prepare(directory))
 }
 
 /// Where the secrets are: on clients, on agents, and inside containers that a driver may be in.

@@ -139,6 +139,12 @@ fn places(inventory: &Inventory, report: &Report, leader: Option<&HostName>) -> 
             let _ = writeln!(text, "Dispatcher: mesos://{at}");
         }
     }
+    if let Some(history) = &spark.history {
+        for address in history.hosts.iter().filter_map(at) {
+            let at = Endpoint::new(address, history.port);
+            let _ = writeln!(text, "History:    {}", at.http());
+        }
+    }
     if let Some(client) = spark.clients.first() {
         // As it was proven by this run; else what the next proof would try where Spark has no jar of
         // examples.

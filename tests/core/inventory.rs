@@ -349,7 +349,10 @@ fn selections_restrict_and_never_match_nothing() {
         ("masters", "write `@masters`"),
         ("workers", "write `@workers`"),
         ("@play.retry", "$(paste -sd, play.retry)"),
-        ("@nobody", "groups are @zookeeper, @masters, @agents, @clients, @dispatchers, @workers"),
+        (
+            "@nobody",
+            "groups are @zookeeper, @masters, @agents, @clients, @dispatchers, @history, @workers",
+        ),
         ("~(a|b).*", "write a glob"),
         ("c11", "did you mean `c1`?"),
     ] {

@@ -1,7 +1,9 @@
 //! What people meet, and the plan that they are shown: exactly the gap.
 
 use provision::ground::HostName;
+use provision::health::Member;
 use provision::plan::{Scope, text};
+use provision::tasks::{Task, Wish};
 
 use super::support::world::{Reach, World, inventory};
 
@@ -432,4 +434,60 @@ fn a_server_whose_host_left_the_inventory_is_named() {
         ]
     );
     insta::assert_snapshot!(outline(&world));
+}
+
+/// The history server is a part like others: it comes, is asked, moves and goes.
+#[test]
+fn a_history_server_comes_moves_and_goes() {
+    let allow = "allow.event-logs=jobs run in client mode";
+    let mut world = converged();
+    let with = |hosts: &str| fresh(&[&format!("spark.history.hosts.0={hosts}"), allow]).inventory;
+    world.inventory = with("c1");
+    insta::assert_snapshot!(shown(&world));
+    let (_, plan) = world.plan(&Scope::default());
+    world.apply(&plan, |_, _, _| ());
+    let (view, plan) = world.plan(&Scope::default());
+    assert_eq!(text::plan(&plan), "No changes. The cluster matches the inventory.\n");
+    let health = &view.observed.judged.health[&Task::History];
+    assert_eq!(health.members.values().collect::<Vec<_>>(), [&Member::Serving]);
+
+    stop(&mut world, "c1", "spark-history");
+    assert!(shown(&world).contains("service spark-history"), "{}", shown(&world));
+    mended(world.clone());
+
+    world.inventory = with("m1");
+    let (_, plan) = world.plan(&Scope::default());
+    world.apply(&plan, |_, _, _| ());
+    assert_eq!(shown(&world), "No changes. The cluster matches the inventory.\n");
+    let runs = |name: &str| world.machines[&host(name)].serves("spark-history");
+    assert!(runs("m1") && !runs("c1"));
+}
+
+/// Whoever writes an event log finds the directory, in the container of a driver too; what is elsewhere is not made.
+#[test]
+fn event_logs_have_a_place_wherever_they_are_written() {
+    let allow = "allow.event-logs=jobs run in client mode";
+    let of = |sets: &[&str]| {
+        let world = fresh(sets);
+        let view = world.look();
+        let tasks = view.desired.tasks.values().flatten();
+        let wishes = tasks.flat_map(|(host, all)| all.iter().map(move |wish| (host, wish)));
+        let text =
+            |(host, wish): (&HostName, &Wish)| (host.to_string(), format!("{:?}", wish.resource));
+        wishes.map(text).collect::<Vec<_>>()
+    };
+    let local = of(&["spark.history.hosts.0=c1", allow]);
+    let makes = |all: &[(String, String)]| {
+        let made = all.iter().filter(|(_, it)| it.contains("/var/log/spark-events\", owner"));
+        made.map(|(host, _)| host.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(makes(&local), ["a1", "a2", "c1"], "{local:#?}");
+    assert!(
+        local.iter().any(|(_, it)| it.contains("/var/log/spark-events:/var/log/spark-events:rw"))
+    );
+    let shared =
+        of(&["spark.history.hosts.0=c1", "spark.history.directory=hdfs://nn1:8020/events"]);
+    assert_eq!(makes(&shared), Vec::<String>::new());
+    assert!(shared.iter().any(|(_, it)| it.contains("spark.eventLog.dir hdfs://nn1:8020/events")));
+    assert!(!shared.iter().any(|(_, it)| it.contains("spark-events:rw")));
 }

@@ -240,5 +240,9 @@ fn addresses(
         let page = host.and_then(|host| at(host, DISPATCHER_PAGE));
         addresses.extend(page.map(|page| ("dispatcher", page)));
     }
+    if let Some(history) = inventory.spark.as_ref().and_then(|spark| spark.history.as_ref()) {
+        let page = history.hosts.first().and_then(|host| at(host, history.port));
+        addresses.extend(page.map(|page| ("history", page)));
+    }
     addresses
 }

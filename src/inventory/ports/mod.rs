@@ -263,6 +263,14 @@ fn spark(inventory: &Inventory) -> Vec<OpenPort> {
         all.push(libprocess(spark, on, "Spark dispatcher's framework"));
         all.extend(driver(spark, Part::Agent));
     }
+    if let Some(history) = &spark.history {
+        all.push(opened(
+            Part::History,
+            "Spark's history server",
+            Ports::one(history.port),
+            &[Peer::Operators],
+        ));
+    }
     all.extend(driver(spark, Part::Client));
     let drivers = [Peer::Hosts(Part::Agent), Peer::Hosts(Part::Client)];
     all.push(OpenPort {

@@ -276,13 +276,16 @@ fn ports(
     host: &HostName,
     text: &str,
 ) -> Vec<Problem> {
-    let dispatcher = inventory.spark.as_ref().and_then(|s| s.dispatcher.as_ref()).map(|d| d.port);
+    let spark = inventory.spark.as_ref();
+    let dispatcher = spark.and_then(|spark| spark.dispatcher.as_ref()).map(|it| it.port);
+    let history = spark.and_then(|spark| spark.history.as_ref()).map(|it| it.port);
     let agent = inventory.agent(host).map_or(AGENT_PORT, |agent| agent.port);
-    let wanted: [(Task, &[u16]); 4] = [
+    let wanted: [(Task, &[u16]); 5] = [
         (Task::Zookeeper, &[inventory.client_port(), 2888, 3888]),
         (Task::Masters, &[inventory.mesos.master_port]),
         (Task::Agents, &[agent]),
         (Task::Dispatcher, &[dispatcher.unwrap_or(0)]),
+        (Task::History, &[history.unwrap_or(0)]),
     ];
     let units = match observed.hosts.get(host) {
         Some(Seen::Answered(answer)) => answer.sections.get("units").map_or("", String::as_str),

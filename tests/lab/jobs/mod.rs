@@ -42,6 +42,7 @@ fn lab_a_user_s_job_runs_and_anyone_can_see_it() {
     changes::an_incompatible_change_drains_and_the_job_goes_on(&mut lab);
     changes::an_additive_change_kills_no_driver(&mut lab, &submits);
     changes::a_leader_that_is_killed_disturbs_no_job(&lab);
+    plain::who_has_ended_is_in_the_history(&lab);
     rungs::of_jobs_that_hang(&lab);
     rungs::of_masters_without_a_leader(&lab);
 }

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::super::support::lab::{Lab, Ran, step};
 use super::super::support::twin::until;
-use super::super::support::user::{AT, broken_rung};
+use super::super::support::user::{AT, Job, broken_rung};
 
 const HOSTS: [&str; 7] = ["m1", "m2", "m3", "a1", "a2", "a3", "c1"];
 
@@ -139,4 +139,25 @@ fn agents_of(lab: &Lab, id: &str) -> Vec<String> {
     agents.sort();
     agents.dedup();
     agents
+}
+
+/// Event logs of jobs in client mode; the directory is made where Spark would stop without it.
+pub(super) fn who_has_ended_is_in_the_history(lab: &Lab) {
+    step("a history server comes, and shows a job that has ended");
+    let sets = ["spark.history.hosts.0=c1", "allow.event-logs=client mode"];
+    lab.keep(&sets);
+    let apply = lab.run("apply", &["-y", "-t", "spark,dispatcher,history,retired"]);
+    assert_eq!(apply.code, 0, "{apply:?}");
+    let job = Job::submit(lab, "remembered", &["spark.cores.max=1"]);
+    job.works();
+    job.ends_well();
+    let page = format!("curl -sf http://{}:18080/api/v1/applications", lab.address(AT));
+    until("the history server shows it", || {
+        lab.on(AT, &page).contains("\"name\" : \"remembered\"")
+    });
+    lab.forget("spark.history");
+    lab.forget("allow.event-logs");
+    let apply = lab.run("apply", &["-y", "-t", "spark,dispatcher,history,retired"]);
+    assert_eq!(apply.code, 0, "{apply:?}");
+    lab.on(AT, "! systemctl is-active -q spark-history");
 }

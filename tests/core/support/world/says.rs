@@ -139,6 +139,9 @@ impl World {
         if machine.reach == Reach::Dead {
             return nobody;
         }
+        if port == "18080" && machine.serves("spark-history") {
+            return ("200", r#"{"spark":"3.5.1"}"#.to_owned());
+        }
         if port == "5050" {
             if !machine.runs("mesos-master") {
                 return nobody;
