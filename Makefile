@@ -2,8 +2,10 @@
 # on a fresh Debian 12 machine with Rust and root.
 
 CACHE ?= .cache
+# What a static binary is built for: this machine's kind of processor.
+MUSL ?= $(shell uname -m)-unknown-linux-musl
 
-.PHONY: help demo demo-down test fast lab lint fmt bench sweep simulate-faults engine tools
+.PHONY: help demo demo-down test fast lab lint fmt bench sweep simulate-faults static deb engine tools
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +50,13 @@ lint: tools ## Format, clippy, documentation, shell scripts
 	cargo clippy --all-targets --manifest-path tests/libmesos/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items --quiet
 	shellcheck tests/assets/*.sh tests/standin/build-deb.sh
+
+static: ## A binary that runs on any Linux, whatever libraries that has: target/*-musl/release/provision
+	@rustup target add $(MUSL) || { echo "the standard library for $(MUSL) is not to be had here; rustup brings it" >&2; exit 1; }
+	cargo build --release --locked --target $(MUSL)
+
+deb: static ## A Debian package of it, with manual pages and completions, in target/
+	sh tests/assets/deb.sh target/$(MUSL)/release/provision target
 
 fmt: ## Format
 	cargo fmt

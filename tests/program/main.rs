@@ -7,6 +7,7 @@
     reason = "a test whose world cannot be set up is to stop"
 )]
 
+mod action;
 #[path = "../core/support/chromium.rs"]
 mod chromium;
 mod cli;
