@@ -271,7 +271,7 @@ pub enum Command {
     Inventory(commands::inventory::Args),
     /// The twin: the inventory's hosts as containers on this machine
     Lab(commands::lab::Args),
-    /// Say what a setting of the inventory takes and is for
+    /// Say what a setting of the inventory takes and is for, or what a lint finds
     Explain(commands::explain::Args),
     /// Print the JSON Schema of inventories, for editors
     Schema(commands::schema::Args),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use tera::{Context, Tera};
 
+pub mod contexts;
+pub mod explain;
 mod grammars;
 
 /// Templates by name (`zookeeper/zoo.cfg`), the built-in ones or the user's in their place.
@@ -42,12 +44,35 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 type Writer = fn(&str) -> String;
 
 /// What a template says of a value, `{{ value | sh }}`: the grammar that it is written in.
-const WRITERS: [(&str, Writer); 5] = [
-    ("sh", crate::script::quote),
-    ("exec_word", grammars::exec_word),
-    ("environment_value", grammars::environment_value),
-    ("property_key", grammars::property_key),
-    ("property_value", grammars::property_value),
+struct Filter {
+    name: &'static str,
+    /// What it writes, for the reference.
+    words: &'static str,
+    write: Writer,
+}
+
+const WRITERS: [Filter; 5] = [
+    Filter { name: "sh", words: "one word of a shell", write: crate::script::quote },
+    Filter {
+        name: "exec_word",
+        words: "one argument of a unit's command line, with systemd's `%` and `$` undone",
+        write: grammars::exec_word,
+    },
+    Filter {
+        name: "environment_value",
+        words: "the value of a line `NAME=value` of an environment file, for systemd and shells",
+        write: grammars::environment_value,
+    },
+    Filter {
+        name: "property_key",
+        words: "the key of a line of Java properties",
+        write: grammars::property_key,
+    },
+    Filter {
+        name: "property_value",
+        words: "the value of a line of Java properties",
+        write: grammars::property_value,
+    },
 ];
 
 /// Fills a template of ours that writes nothing on a host; a page may extend `frame.html`. Of one whose name ends in `.html` every value is
@@ -87,7 +112,7 @@ impl Templates {
         let mut tera = Tera::default();
         // Everything we write is plain text; a template names the grammar that a value is written in.
         tera.autoescape_on(Vec::<&str>::new());
-        for (name, write) in WRITERS {
+        for Filter { name, write, .. } in WRITERS {
             let filter = move |text: &str, _: tera::Kwargs, _: &tera::State<'_>| write(text);
             tera.register_filter(name, filter);
         }
@@ -119,9 +144,9 @@ impl Templates {
     ///
     /// # Errors
     /// An undefined name or a wrong type, with the template's name and line.
-    pub fn render(&self, name: &str, context: &serde_json::Value) -> Result<String, String> {
+    pub fn render<C: contexts::Context>(&self, context: &C) -> Result<String, String> {
         let context = Context::from_serialize(context).map_err(|error| error.to_string())?;
-        self.tera.render(name, &context).map_err(|error| error.to_string())
+        self.tera.render(C::TEMPLATE, &context).map_err(|error| error.to_string())
     }
 }
 

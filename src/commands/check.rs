@@ -69,9 +69,7 @@ enum Deny {
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let mut out = std::io::stdout().lock();
     if args.lints {
-        for lint in lints::all() {
-            line(&mut out, &format!("{}: {}\n    {}", lint.name, lint.title, lint.reason));
-        }
+        line(&mut out, lints::explain::list().trim_end());
         return Ok(exit::OK);
     }
     if let Some(form) = args.ports {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::decode::{clipped, nearest};
-use super::root;
 use super::settings::{Setting, Shape};
+use super::{render, root};
 
 /// The setting at a path: what it takes, what it is for, its default, examples and keys. Names of the
 /// user's own and indices may be left out: `mesos.agents.resources`. An empty path is the whole file.
@@ -44,6 +44,11 @@ pub fn explain(path: &str) -> Result<String, String> {
         }
     }
     Ok(text)
+}
+
+/// What templates of values see, as Markdown.
+pub fn values() -> String {
+    render::reference()
 }
 
 /// Every setting as a page of Markdown.

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tera::{Context, Map, Value as Seen};
+use tera::{Context, Value as Seen};
 
 use super::decode::{At, Cx, clipped, digits};
 use super::files::Files;
 use super::hosts::{self, Host};
 use super::managed::{self, ManagedFile};
 use super::mesos::known_flags;
-use super::render::{Templates, is_template};
+use super::render::{SeenHost, Templates, is_template};
 use super::resolve::Resolver;
 use super::root::Root;
 use super::settings::section;
@@ -408,14 +408,15 @@ impl Renderer<'_> {
             (Seen::from_serializable(&all), own.map_or_else(Seen::none, Seen::from_serializable))
         });
         let mut context = self.top.clone();
-        let mut seen = Map::new();
-        seen.insert("name".into(), host.name.as_str().into());
-        seen.insert("address".into(), host.address.to_string().into());
-        seen.insert("hostname".into(), host.hostname.as_str().into());
-        seen.insert("pool".into(), self.pool_name.into());
-        seen.insert("vars".into(), own.clone());
+        let seen = SeenHost {
+            name: host.name.as_str(),
+            address: host.address.to_string(),
+            hostname: host.hostname.as_str(),
+            pool: self.pool_name,
+            vars: own,
+        };
         context.insert_value("vars", all.clone());
-        context.insert_value("host", seen.into());
+        context.insert_value("host", Seen::from_serializable(&seen));
         context
     }
 }

@@ -4,7 +4,10 @@
 //! what it can make is bounded, however little of a file asks for it.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tera::{Context, ErrorKind, Kwargs, State, Tera, Value};
 
 use super::decode::{At, Cx};
@@ -24,6 +27,8 @@ const MOST_BYTES: usize = 16 << 10;
 const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
 /// Each `~` makes a new text of two.
 const MOST_JOINED: usize = 32;
+/// Filters of Tera's that make lines.
+const WITHOUT: [&str; 2] = ["indent", "newlines_to_br"];
 
 impl Default for Templates {
     fn default() -> Templates {
@@ -31,7 +36,7 @@ impl Default for Templates {
         // Tera's own double a text as often as they are written.
         tera.register_filter("replace", replace);
         tera.register_filter("join", join);
-        for name in ["indent", "newlines_to_br"] {
+        for name in WITHOUT {
             tera.register_filter(
                 name,
                 move |_: &str, _: Kwargs, _: &State<'_>| -> tera::TeraResult<String> {
@@ -159,12 +164,73 @@ pub(super) fn is_template(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
 }
 
+/// What the template of a value sees.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Seen<'a> {
+    /// `cluster`.
+    pub(super) cluster: &'a str,
+    /// `vars`; for a host with those of its pool and its own over them.
+    #[schemars(with = "Vars")]
+    pub(super) vars: &'a Value,
+    /// The host that the value is for; only below `mesos.agents`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<SeenHost<'a>>,
+}
+
+/// What it sees of a host.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SeenHost<'a> {
+    /// Its name in the inventory.
+    pub(super) name: &'a str,
+    /// Its address.
+    pub(super) address: String,
+    /// What it calls itself.
+    pub(super) hostname: &'a str,
+    /// The pool that it is in.
+    pub(super) pool: &'a str,
+    /// Its own `vars`, without others.
+    #[schemars(with = "Vars")]
+    pub(super) vars: &'a Value,
+}
+
+/// Names of the user's own.
+type Vars = serde_json::Map<String, serde_json::Value>;
+
 /// What every template sees.
-pub(super) fn context(cluster: &str, vars: &serde_json::Map<String, serde_json::Value>) -> Context {
-    let mut context = Context::new();
-    context.insert("cluster", cluster);
-    context.insert_value("vars", Value::from_serializable(vars));
-    context
+pub(super) fn context(cluster: &str, vars: &Vars) -> Context {
+    let vars = Value::from_serializable(vars);
+    let seen = Seen { cluster, vars: &vars, host: None };
+    // It is a map of texts and of what YAML can say.
+    Context::from_serialize(&seen).unwrap_or_default()
+}
+
+/// The templates of values in words, as Markdown.
+pub fn reference() -> String {
+    let mut page = format!(
+        "## Values of the inventory\n\nA value that `provision explain PATH` calls \"perhaps a template\" may \
+         hold `{{{{ }}}}`, `{{% if %}}`, `{{% raw %}}` and\nfilters: `rack: \"{{{{ host.vars.rack }}}}\"`. It is \
+         one line of at most {} KiB, and nothing in it repeats. A name that is\nnot there is an error.\n\n\
+         | name | is |\n| --- | --- |\n",
+        MOST_BYTES >> 10
+    );
+    let mut row = |name: &str, schema: &serde_json::Value| {
+        let words = schema.get("description").and_then(|words| words.as_str()).unwrap_or_default();
+        let _ = writeln!(page, "| `{name}` | {words} |");
+    };
+    for (name, field) in fields(&schemars::schema_for!(Seen<'_>)) {
+        row(&name, &field);
+    }
+    for (name, field) in fields(&schemars::schema_for!(SeenHost<'_>)) {
+        row(&format!("host.{name}"), &field);
+    }
+    let without: Vec<String> = WITHOUT.iter().map(|name| format!("`{name}`")).collect();
+    let _ = write!(page, "\nFilters are Tera's own, without {}.\n", without.join(" and "));
+    page
+}
+
+fn fields(schema: &schemars::Schema) -> Vec<(String, serde_json::Value)> {
+    let fields = schema.get("properties").and_then(|fields| fields.as_object());
+    fields.into_iter().flatten().map(|(name, field)| (name.clone(), field.clone())).collect()
 }
 
 /// The first line of Tera's message, without its source excerpt, as part of a sentence.
@@ -210,6 +276,23 @@ mod tests {
         ] {
             assert_eq!(rendered(text, &vars).as_deref(), Ok(value), "{text}");
         }
+    }
+
+    /// What the reference names is there, and nothing else of ours.
+    #[test]
+    fn the_reference_names_what_is_seen() {
+        let vars = Value::from_serializable(&serde_json::json!({"rack": "r1"}));
+        let (address, vars) = ("10.0.0.1".to_owned(), &vars);
+        let host = SeenHost { name: "a1", address, hostname: "a1.example", pool: "p", vars };
+        let seen = Seen { cluster: "c", vars, host: Some(host) };
+        let json = serde_json::to_value(&seen).unwrap();
+        let page = reference();
+        let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+        let below = json["host"].as_object().unwrap();
+        assert_eq!(rows, json.as_object().unwrap().len() + below.len(), "{page}");
+        let named = |name: &str| page.lines().any(|l| l.starts_with(&format!("| `{name}` | ")));
+        assert!(json.as_object().unwrap().keys().all(|name| named(name)));
+        assert!(below.keys().all(|name| named(&format!("host.{name}"))));
     }
 
     #[test]

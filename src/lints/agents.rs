@@ -15,6 +15,7 @@ pub(super) const LINTS: &[Lint] = &[
         name: "no-agents",
         title: "Spark without agents",
         reason: "masters offer what agents have; without any every job waits, and nothing is proven",
+        examples: &["mesos.agents={}"],
         found: Found::Looking { needs: MESOS_SPARK, find: no_agents },
     },
     Lint {
@@ -22,6 +23,7 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Resources that Mesos would detect",
         reason: "an agent whose detected memory or disk changes (a resized machine, a new kernel) refuses \
                  to recover and ends in a restart loop",
+        examples: &["mesos.agents.p.resources={cpus: 4, mem: 8GB}"],
         found: Found::Looking { needs: MESOS, find: unpinned },
     },
     Lint {
@@ -29,6 +31,7 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Reservations that leave nothing for anybody else",
         reason: "frameworks of every other role, and those without one, are never offered a reserved \
                  resource; they wait for ever",
+        examples: &["mesos.agents.p.reserved={etl: {cpus: 4, mem: 8GB}}"],
         found: Found::Looking { needs: MESOS, find: nothing_unreserved },
     },
     Lint {
@@ -36,18 +39,24 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A Docker image on agents without the docker containerizer",
         reason: "tasks with an image fail at once on such an agent, and Spark gives an agent up after two \
                  failures",
+        examples: &[
+            "mesos.agents.p.flags.containerizers=mesos",
+            "spark.defaults.spark.mesos.containerizer=mesos",
+        ],
         found: Found::Looking { needs: MESOS_SPARK, find: no_docker_containerizer },
     },
     Lint {
         name: "isolation-only-measures",
         title: "Isolation that limits nothing",
         reason: "posix/cpu and posix/mem measure what a task uses and never hold it back",
+        examples: &["mesos.agents.p.flags.isolation=posix/cpu,posix/mem"],
         found: Found::Looking { needs: MESOS_SPARK, find: only_measures },
     },
     Lint {
         name: "short-registration-timeout",
         title: "Less time than an image takes",
         reason: "the agent kills an executor whose image is not there within this time",
+        examples: &["mesos.agents.p.flags.executor_registration_timeout=30secs"],
         found: Found::Looking { needs: MESOS_SPARK, find: short_registration },
     },
     Lint {
@@ -55,30 +64,38 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Work that does not survive a reboot",
         reason: "the registry of masters and the checkpoints of agents are in work_dir, ZooKeeper's \
                  transactions in dataLogDir, and /tmp is emptied",
+        examples: &[
+            "mesos.agents.p.flags.work_dir=/tmp/mesos",
+            "zookeeper.config.dataLogDir=/tmp/zookeeper",
+        ],
         found: Found::Looking { needs: &["mesos", "zookeeper"], find: volatile_work_dir },
     },
     Lint {
         name: "switch-user-off",
         title: "Every task runs as root",
         reason: "without switch_user tasks run as the agent itself does",
+        examples: &["mesos.agents.p.flags.switch_user=false"],
         found: Found::Looking { needs: MESOS, find: switch_user_off },
     },
     Lint {
         name: "offered-port",
         title: "A port that is taken on the host that offers it",
         reason: "a task that is given the port of a service cannot listen on it, and fails",
+        examples: &["mesos.agents.p.resources.ports=[5051-6000]"],
         found: Found::Looking { needs: &["mesos", "zookeeper", "spark"], find: offered_port },
     },
     Lint {
         name: "hidden-gpus",
         title: "Agents with gpus that make no offers",
         reason: "Mesos offers an agent with gpus only to frameworks that ask for gpus, all of it",
+        examples: &["mesos.agents.p.resources.gpus=1"],
         found: Found::Looking { needs: MESOS_SPARK, find: hidden_gpus },
     },
     Lint {
         name: "hierarchical-role",
         title: "A role name that this release does not take",
         reason: "the agent or master stops on a role name that is not one",
+        examples: &["mesos.version=1.2.0\nspark.version=2.4.0\nmesos.roles={eng/etl: {weight: 2}}"],
         found: Found::Looking { needs: &["mesos", "spark", "workloads"], find: role_names },
     },
 ];

@@ -1,7 +1,7 @@
 //! What a change from one inventory to another would do that neither shows by itself.
 
 use super::{Found, Hit, Lint};
-use crate::ground::Problem;
+use crate::ground::{Problem, Severity};
 use crate::inventory::Inventory;
 
 pub(super) const LINTS: &[Lint] = &[
@@ -10,33 +10,42 @@ pub(super) const LINTS: &[Lint] = &[
         title: "From one master to a quorum",
         reason: "a single master's replicated log was written with quorum 1; two new empty logs outvote it, \
                  and the registry with its agents and weights is lost or corrupt",
-        found: Found::Comparing,
+        examples: &[r#"mesos.masters.hosts=["m[1:3]"]"#],
+        found: Found::Comparing { before: "mesos.masters.hosts=[m1]" },
     },
     Lint {
         name: "quorum-jump",
         title: "More than one step of the quorum at once",
         reason: "masters with the old and with the new quorum must always have a majority in common",
-        found: Found::Comparing,
+        examples: &[r#"mesos.masters.hosts=["m[1:7]"]"#],
+        found: Found::Comparing { before: r#"mesos.masters.hosts=["m[1:3]"]"# },
     },
     Lint {
         name: "removes-packages",
         title: "Packages that apt would take away",
         reason: "what stands in the way of an installation is somebody's, and apt -y would remove it unasked; \
                  the plan names it, and it goes only where this is allowed",
-        found: Found::Comparing,
+        examples: &[],
+        found: Found::Asking {
+            severity: Severity::Error,
+            says: "to install docker.io apt would take away docker-ce 5:24, runc 1.2 (for 1.1)",
+            cure: "if they may go, say so: -e 'allow.removes-packages=REASON'; nothing is removed without it",
+        },
     },
     Lint {
         name: "renumbered-server",
         title: "A ZooKeeper server with another myid",
         reason: "its peers know it by its number; the old one would be voted for and never answer",
-        found: Found::Comparing,
+        examples: &["zookeeper.servers={m1: 4, m2: 2, m3: 3}"],
+        found: Found::Comparing { before: "zookeeper.servers={m1: 1, m2: 2, m3: 3}" },
     },
     Lint {
         name: "weights-stay",
         title: "Roles taken out, with their weights left at the masters",
         reason: "the masters' registry keeps a weight for ever; where the inventory says nothing of roles it is \
                  left alone",
-        found: Found::Comparing,
+        examples: &[""],
+        found: Found::Comparing { before: "mesos.roles={etl: {weight: 2}}" },
     },
 ];
 

@@ -11,24 +11,28 @@ pub(super) const LINTS: &[Lint] = &[
         name: "small-ensemble",
         title: "An ensemble that fails before the masters do",
         reason: "masters elect their leader in ZooKeeper, and a leading master ends itself when it loses it",
+        examples: &["zookeeper.servers={m1: 1}"],
         found: Found::Looking { needs: &["zookeeper", "mesos"], find: small_ensemble },
     },
     Lint {
         name: "too-many-masters",
         title: "More masters than do any good",
         reason: "every change waits for a majority of the masters' disks; beyond seven they only slow it down",
+        examples: &[r#"mesos.masters.hosts=["m[1:9]"]"#],
         found: Found::Looking { needs: &["mesos"], find: too_many_masters },
     },
     Lint {
         name: "ensemble-on-agents",
         title: "ZooKeeper beside tasks",
         reason: "a busy agent delays ZooKeeper's disk, sessions expire, and the leading master ends itself",
+        examples: &["zookeeper.servers={a1: 1, m2: 2, m3: 3}"],
         found: Found::Looking { needs: &["zookeeper", "mesos"], find: ensemble_on_agents },
     },
     Lint {
         name: "unknown-role",
         title: "A role that nobody declared and nothing is reserved for",
         reason: "such a role is made on the fly with weight 1, which is mostly a typing mistake",
+        examples: &["spark.defaults.spark.mesos.role=etl"],
         found: Found::Looking { needs: &["mesos", "spark", "workloads"], find: unknown_role },
     },
     Lint {
@@ -36,6 +40,9 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A role that the masters would refuse",
         reason: "before Mesos 0.27 a framework is refused unless its role is in the masters' list, which is \
                  made of `mesos.roles`",
+        examples: &[
+            "mesos.version=0.26.0\nspark.version=1.6.0\nspark.defaults.spark.mesos.role=etl",
+        ],
         found: Found::Looking { needs: &["mesos", "spark", "workloads"], find: closed_roles },
     },
     Lint {
@@ -43,18 +50,23 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A host that serves no files any more",
         reason: "mirrors of apache.org keep current releases only and www-us is switched off; Mesosphere's \
                  repositories are gone",
+        examples: &[
+            "spark.archive.url=https://www-us.apache.org/dist/spark/spark-3.5.1/spark-3.5.1-bin-hadoop3.tgz",
+        ],
         found: Found::Looking { needs: &["mesos", "spark", "docker"], find: retired_hosts },
     },
     Lint {
         name: "plain-http-download",
         title: "A download without https",
         reason: "whoever is on the path sees and delays it; what they change the digest finds, after the fact",
+        examples: &["spark.archive.url=http://files.example/spark-3.5.1-bin-hadoop3.tgz"],
         found: Found::Looking { needs: &["mesos", "spark", "docker"], find: plain_http },
     },
     Lint {
         name: "unknown-lint",
         title: "An allow of nothing",
         reason: "an `allow` of a lint that does not exist allows nothing",
+        examples: &["allow.jobs-as-rot=they are few"],
         found: Found::Looking { needs: &["allow"], find: unknown_lint },
     },
 ];

@@ -13,6 +13,7 @@ use crate::simulate::application::{Application, applications};
 mod agents;
 mod between;
 mod cluster;
+pub mod explain;
 pub mod load;
 mod reading;
 mod secrets;
@@ -21,6 +22,7 @@ mod versions;
 
 pub(crate) use between::WIPE_LOG;
 pub use between::changes;
+pub(crate) use reading::MAKE_ROOM;
 
 /// Every lint, by name.
 pub fn all() -> impl Iterator<Item = &'static Lint> {
@@ -73,6 +75,8 @@ pub struct Lint {
     pub title: &'static str,
     /// Why that does not work.
     pub reason: &'static str,
+    /// Where it is found in [`explain::INVENTORY`]: overrides of it, a line each.
+    examples: &'static [&'static str],
     found: Found,
 }
 
@@ -88,9 +92,13 @@ enum Found {
         find: fn(&Look<'_>) -> Vec<Hit>,
     },
     /// By comparing it with an earlier one; see [`changes`].
-    Comparing,
-    /// By asking the hosts before the first change; see `plan::preflight`.
-    Asking,
+    Comparing {
+        /// What the earlier one of the examples says.
+        before: &'static str,
+    },
+    /// By asking what no inventory shows: the hosts before the first change (see `plan::preflight`), or the
+    /// mode of a file. Here stands what is said there.
+    Asking { severity: Severity, says: &'static str, cure: &'static str },
 }
 
 /// What lints look at.

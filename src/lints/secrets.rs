@@ -14,6 +14,10 @@ pub(super) const LINTS: &[Lint] = &[
         name: "plain-text-secret",
         title: "A secret in the inventory",
         reason: "it would stand in this file, in every copy of it, and on the hosts",
+        examples: &[
+            "spark.defaults.spark.ssl.keyPassword=hunter2",
+            "spark.defaults.spark.authenticate.secret=hunter2",
+        ],
         found: Found::Looking { needs: &["mesos", "spark", "docker", "proxy"], find: plain_text },
     },
     Lint {
@@ -21,12 +25,16 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A secret that Spark does not read",
         reason: "the secret reaches Spark in a file, named by spark.mesos.secret.file, which came with \
                  Spark 2.4.0; an older driver registers without it and is refused",
+        examples: &[
+            "spark.version=2.3.0\nmesos.credentials.framework={principal: spark, secret: {env: SPARK_SECRET}}",
+        ],
         found: Found::Looking { needs: &["mesos", "spark"], find: unread_credential },
     },
     Lint {
         name: "jobs-as-root",
         title: "Jobs that are root on every agent",
         reason: "Mesos runs tasks as the user who submitted them",
+        examples: &["spark.user=root"],
         found: Found::Looking { needs: &["spark"], find: as_root },
     },
     Lint {
@@ -34,6 +42,7 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Ports that ask for no credential",
         reason: "who registers as a framework runs commands on every agent, as any user; who registers as an \
                  agent is sent tasks with what they know; who reaches the masters' HTTP ends any of them",
+        examples: &["allow={}"],
         found: Found::Looking {
             needs: &["zookeeper", "mesos", "docker", "spark", "retired"],
             find: open_ports,

@@ -15,12 +15,16 @@ pub(super) const LINTS: &[Lint] = &[
         name: "bad-constraint",
         title: "A constraint that stops the driver",
         reason: "Spark reads name:value,value;name:… and stops on anything else",
+        examples: &["spark.defaults.spark.mesos.constraints=rack"],
         found: Found::Looking { needs: APPLICATIONS, find: bad_constraint },
     },
     Lint {
         name: "constraint-crashes-spark",
         title: "A constraint on which the driver dies when it sees an offer",
         reason: "Spark has no case for an attribute of ranges, and parses every value that meets a number",
+        examples: &[
+            "mesos.agents.p.attributes.rack=1\nspark.defaults.spark.mesos.constraints=rack:r1",
+        ],
         found: Found::Looking { needs: APPLICATIONS, find: crashes },
     },
     Lint {
@@ -28,6 +32,10 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A constraint that no agent meets",
         reason: "Spark declines every offer and waits for ever; all it says is that the job has not accepted \
                  any resources",
+        examples: &[
+            "mesos.agents.p.attributes.rack=r1\nspark.defaults.spark.mesos.constraints=rack:r9",
+            "mesos.agents.p.attributes.rack=r1\nworkloads={nightly: {constraints: 'rack:r9', executors: {memory: 1GB}}}",
+        ],
         found: Found::Looking { needs: APPLICATIONS, find: matches_nothing },
     },
     Lint {
@@ -35,6 +43,9 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A constraint that means at least",
         reason: "a value that reads as a number is one for Mesos, and Spark accepts every agent whose number \
                  is at least the one asked for",
+        examples: &[
+            "mesos.agents.p.attributes.rack=1\nspark.defaults.spark.mesos.constraints=rack:1",
+        ],
         found: Found::Looking { needs: APPLICATIONS, find: by_number },
     },
     Lint {
@@ -42,18 +53,24 @@ pub(super) const LINTS: &[Lint] = &[
         title: "An executor that no agent can hold",
         reason: "an executor takes its memory and an overhead of at least 384 MiB of one agent; where no offer \
                  is large enough the job waits for ever",
+        examples: &[
+            "spark.defaults.spark.executor.memory=16g",
+            "workloads={nightly: {executors: {memory: 16GB}}}",
+        ],
         found: Found::Looking { needs: APPLICATIONS, find: fits_nowhere },
     },
     Lint {
         name: "cores-max-unset",
         title: "An application that takes every core",
         reason: "Spark accepts every offer until spark.cores.max is reached, and has no other end",
+        examples: &["spark.defaults={}"],
         found: Found::Looking { needs: APPLICATIONS, find: cores_max_unset },
     },
     Lint {
         name: "block-manager-port",
         title: "A port that agents do not offer",
         reason: "an executor starts only where spark.blockManager.port is among the ports of the offer",
+        examples: &["spark.defaults.spark.blockManager.port=7078"],
         found: Found::Looking { needs: APPLICATIONS, find: block_manager_port },
     },
     Lint {
@@ -61,6 +78,7 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Jobs that do not survive a change of the leader",
         reason: "a master that does not lead sends no driver on to the one that does; through ZooKeeper the \
                  driver finds it",
+        examples: &["spark.defaults.spark.master=mesos://10.0.0.1:5050"],
         found: Found::Looking { needs: &["spark", "mesos", "zookeeper"], find: fixed_master },
     },
     Lint {
@@ -68,36 +86,42 @@ pub(super) const LINTS: &[Lint] = &[
         title: "An image that nobody brings to the agents",
         reason: "where the image is missing two tasks fail within a second, and Spark gives the agent up; the \
                  reason is in the agent's journal only",
+        examples: &["spark.defaults.spark.mesos.executor.docker.image=example/spark:1"],
         found: Found::Looking { needs: SPARK, find: unmanaged_image },
     },
     Lint {
         name: "spark-home",
         title: "A home that is not in the image",
         reason: "executors are started as HOME/bin/spark-class inside the image that we build with /opt/spark",
+        examples: &["spark.defaults.spark.mesos.executor.home=/usr/local/spark"],
         found: Found::Looking { needs: SPARK, find: home },
     },
     Lint {
         name: "native-library",
         title: "A fixed path to libmesos",
         reason: "packages put libmesos.so into /usr/lib, builds into /usr/local/lib; spark-env.sh looks in both",
+        examples: &["spark.env.MESOS_NATIVE_JAVA_LIBRARY=/usr/local/lib/libmesos.so"],
         found: Found::Looking { needs: SPARK, find: native_library },
     },
     Lint {
         name: "fine-grained",
         title: "The mode that Spark left behind",
         reason: "fine-grained mode is deprecated since Spark 2.0 and needs libmesos in every executor",
+        examples: &["spark.defaults.spark.mesos.coarse=false"],
         found: Found::Looking { needs: SPARK, find: fine_grained },
     },
     Lint {
         name: "refused-property",
         title: "A property that Spark refuses on Mesos",
         reason: "Spark checks it at the start and stops",
+        examples: &["spark.defaults.spark.io.encryption.enabled=true"],
         found: Found::Looking { needs: SPARK, find: refused },
     },
     Lint {
         name: "many-dispatchers",
         title: "More than one dispatcher",
         reason: "dispatchers elect no leader; each is a framework of its own with a queue of its own",
+        examples: &["spark.dispatcher.hosts=[m1, m2]"],
         found: Found::Looking { needs: SPARK, find: many_dispatchers },
     },
     Lint {
@@ -105,6 +129,10 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Executors that come and go take their shuffle files along",
         reason: "Spark stops at the start where neither an external shuffle service nor shuffle tracking is on, and \
                  provision runs no shuffle service",
+        examples: &[
+            "spark.defaults.spark.dynamicAllocation.enabled=true",
+            "spark.defaults.spark.shuffle.service.enabled=true",
+        ],
         found: Found::Looking { needs: SPARK, find: dynamic_allocation },
     },
     Lint {
@@ -112,6 +140,10 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Event logs that nobody makes room for, or nobody sees",
         reason: "Spark stops at the start where spark.eventLog.dir is missing; drivers in cluster mode write on \
                  their agents, where a history server elsewhere does not look",
+        examples: &[
+            "spark.defaults.spark.eventLog.enabled=true",
+            "spark.history.hosts=[m1]\nspark.dispatcher.hosts=[m1]",
+        ],
         found: Found::Looking { needs: SPARK, find: event_logs },
     },
 ];

@@ -16,12 +16,14 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A Mesos that is not in the catalogue",
         reason: "flags of releases 0.20.1 to 1.11.0 are known; what is newer is checked as 1.12-dev, what is \
                  older as 0.20.1",
+        examples: &["mesos.version=1.12.0"],
         found: Found::Looking { needs: MESOS, find: unreleased },
     },
     Lint {
         name: "spark-on-mesos",
         title: "Spark and Mesos that do not go together",
         reason: "Spark speaks to Mesos through the library it was built with, and from 4.0.0 not at all",
+        examples: &["spark.version=4.0.0"],
         found: Found::Looking { needs: BOTH, find: spark_on_mesos },
     },
     Lint {
@@ -29,18 +31,24 @@ pub(super) const LINTS: &[Lint] = &[
         title: "An archive that is not the Spark that is meant",
         reason: "Apache releases Spark built with Hadoop's classes, without them, and as source; only the first \
                  runs by itself",
+        examples: &[
+            "spark.archive.url=https://archive.apache.org/dist/spark/spark-3.5.1/spark-3.5.1.tgz",
+            "spark.archive.url=https://archive.apache.org/dist/spark/spark-3.4.0/spark-3.4.0-bin-hadoop3.tgz",
+        ],
         found: Found::Looking { needs: SPARK, find: archive },
     },
     Lint {
         name: "spark-on-java",
         title: "Spark and Java that do not go together",
         reason: "older Sparks stop on Java's closed modules, newer ones need what older Javas lack",
+        examples: &["spark.java=openjdk-21-jre-headless", "spark.java=openjdk-7-jre-headless"],
         found: Found::Looking { needs: SPARK, find: spark_on_java },
     },
     Lint {
         name: "no-such-package",
         title: "A package that is not there",
         reason: "apt stops at the first name that it cannot find, and nothing of the list is installed",
+        examples: &["spark.java=openjdk-17-jre-headles"],
         found: Found::Looking { needs: SPARK, find: no_such_package },
     },
     Lint {
@@ -48,12 +56,17 @@ pub(super) const LINTS: &[Lint] = &[
         title: "An image to build on that cannot be pulled",
         reason: "engines from 26 on refuse images pushed in the manifest schema of 2014, and the library in \
                  them cannot read what masters from 0.24 on write into ZooKeeper",
+        examples: &[
+            r#"spark.image={base: "debian:latest"}"#,
+            r#"spark.image={base: "mesosphere/mesos:0.20.1"}"#,
+        ],
         found: Found::Looking { needs: BOTH, find: old_base },
     },
     Lint {
         name: "docker-on-mesos",
         title: "A Docker whose version Mesos cannot read",
         reason: "the agent asks the engine for its version and exits when it cannot read the answer",
+        examples: &["mesos.version=1.2.0\nspark.version=2.4.0"],
         found: Found::Looking { needs: &["mesos", "docker"], find: docker },
     },
     Lint {
@@ -61,6 +74,7 @@ pub(super) const LINTS: &[Lint] = &[
         title: "A system that boots without cgroup v1",
         reason: "the docker containerizer of every released Mesos looks for the cgroup v1 hierarchy `cpu` and \
                  exits without it",
+        examples: &["mesos.agents.p.attributes.os=debian-12"],
         found: Found::Looking { needs: &["mesos", "base"], find: cgroups },
     },
     Lint {
@@ -68,6 +82,9 @@ pub(super) const LINTS: &[Lint] = &[
         title: "Drivers that stop as soon as they start",
         reason: "the dispatcher of Spark 3.5 passes `--driver-cores 1.0`, and spark-submit in the image reads \
                  a whole number",
+        examples: &[
+            "spark.dispatcher.hosts=[m1]\nspark.image={registry: \"example/spark@sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\"}",
+        ],
         found: Found::Looking { needs: SPARK, find: driver_cores },
     },
 ];

@@ -19,6 +19,7 @@ use crate::resource::drain::{self, Drain};
 use crate::resource::file::File;
 use crate::resource::service::STAMPS;
 use crate::script::{quote, slot};
+use crate::template::contexts::{Mesos, MesosAgent, MesosAgentUnit};
 
 pub(super) const CARD: Card = Card {
     title: "Mesos agents",
@@ -40,15 +41,11 @@ const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let mut wishes = Wishes::new();
-    let both = world.templates.render("mesos/mesos", &json!({}))?;
+    let both = world.templates.render(&Mesos {})?;
     let directory = inventory.mesos.agent_unit.directory();
-    let defaults = |log_dir: Option<&str>| {
-        world
-            .templates
-            .render("mesos/mesos-slave", &json!({ "log_dir": log_dir, "directory": directory }))
-    };
+    let defaults = |log_dir| world.templates.render(&MesosAgent { directory, log_dir });
     let (logging, silent) = (defaults(Some("/var/log/mesos"))?, defaults(None)?);
-    let drop_in = world.templates.render("mesos/mesos-slave.service.d", &json!({}))?;
+    let drop_in = world.templates.render(&MesosAgentUnit {})?;
     let credential = inventory.mesos.credentials.agent.as_ref().map(|credential| {
         mesos::credential_file(
             &mesos::agent_credential(&credential.principal),

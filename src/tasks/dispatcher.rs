@@ -1,13 +1,12 @@
 //! The MesosClusterDispatcher, in the foreground under a unit of ours.
 
-use serde_json::json;
-
 use super::image::HOME;
 use super::{Card, Wish, Wishes, World, mesos, spark};
 use crate::ground::digest::digest_of;
 use crate::health;
 use crate::resource::file::File;
 use crate::resource::service::Service;
+use crate::template::contexts::Dispatcher;
 
 pub(super) const CARD: Card = Card {
     title: "Spark dispatcher",
@@ -27,17 +26,14 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let Some(machine) = inventory.hosts.get(host) else { continue };
         let mut unit = File::new(
             "/etc/systemd/system/spark-dispatcher.service",
-            world.templates.render(
-                "spark/spark-dispatcher.service",
-                &json!({
-                    "home": HOME,
-                    "user": spark.user,
-                    "address": machine.address.to_string(),
-                    "port": dispatcher.port,
-                    "master": format!("mesos://{}", inventory.zookeeper_url()),
-                    "zookeeper": inventory.zookeeper_connect(),
-                }),
-            )?,
+            world.templates.render(&Dispatcher {
+                home: HOME,
+                user: spark.user.clone(),
+                address: machine.address.to_string(),
+                port: dispatcher.port,
+                master: format!("mesos://{}", inventory.zookeeper_url()),
+                zookeeper: inventory.zookeeper_connect(),
+            })?,
         );
         unit.after = Some("systemctl daemon-reload");
         let mut files = spark::files(world, spark, host)?;

@@ -1,7 +1,5 @@
 //! The Docker engine of the agents.
 
-use serde_json::json;
-
 use super::{Card, Rollout, Wish, Wishes, World, agents};
 use crate::ground::digest::digest_of;
 use crate::inventory::Inventory;
@@ -10,6 +8,7 @@ use crate::resource::file::File;
 use crate::resource::image::{Image, Origin};
 use crate::resource::package::Packages;
 use crate::resource::service::{Evidence, Service};
+use crate::template::contexts::{ProxyEnvironment, ProxyUnit, Variable};
 
 pub(super) const CARD: Card =
     Card { title: "Docker", desire, unit: |_| Some("docker"), rollout, ..Card::PLAIN };
@@ -59,14 +58,14 @@ fn engine(world: &World<'_>, package: &str) -> Result<Vec<Wish>, String> {
     let (variables, secrets) = inventory.proxy.variables();
     let environment: Vec<_> = variables
         .into_iter()
-        .map(|(name, value)| json!({"name": name.to_uppercase(), "value": value}))
+        .map(|(name, value)| Variable { name: name.to_uppercase(), value })
         .collect();
     let mut inputs = vec![daemon];
-    if !environment.is_empty() {
-        let context = json!({"environment": environment});
-        let text = world.templates.render("docker/proxy.env", &context)?;
+    let unproxied = environment.is_empty();
+    if !unproxied {
+        let text = world.templates.render(&ProxyEnvironment { environment })?;
         inputs.push(File::private(PROXY, text, secrets, "proxy/docker"));
-        let text = world.templates.render("docker/proxy.conf", &json!({"file": PROXY}))?;
+        let text = world.templates.render(&ProxyUnit { file: PROXY })?;
         let mut unit = File::new("/etc/systemd/system/docker.service.d/provision-proxy.conf", text);
         unit.after = Some("systemctl daemon-reload");
         inputs.push(unit);
@@ -77,7 +76,7 @@ fn engine(world: &World<'_>, package: &str) -> Result<Vec<Wish>, String> {
         Service::running("docker", digest_of(digest.iter().map(String::as_str)), paths);
     service.ready = Some("docker version >/dev/null");
     // What a process was told of proxies stands in no file that it read itself.
-    if environment.is_empty() {
+    if unproxied {
         let value = serde_json::Value::Object(docker.daemon.clone());
         service.evidence = Some(Box::new(Evidence::Json { path: DAEMON.to_owned(), value }));
     }

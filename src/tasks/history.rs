@@ -1,13 +1,12 @@
 //! Spark's history server, in the foreground under a unit of ours.
 
-use serde_json::json;
-
 use super::image::HOME;
 use super::{Card, Wish, Wishes, World, spark};
 use crate::ground::digest::digest_of;
 use crate::health;
 use crate::resource::file::File;
 use crate::resource::service::Service;
+use crate::template::contexts::SparkHistory;
 
 pub(super) const CARD: Card = Card {
     title: "Spark history",
@@ -26,10 +25,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     for host in &history.hosts {
         let mut unit = File::new(
             "/etc/systemd/system/spark-history.service",
-            world.templates.render(
-                "spark/spark-history.service",
-                &json!({ "home": HOME, "user": spark.user }),
-            )?,
+            world.templates.render(&SparkHistory { home: HOME, user: spark.user.clone() })?,
         );
         unit.after = Some("systemctl daemon-reload");
         let mut files = spark::files(world, spark, host)?;

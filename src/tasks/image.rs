@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{Card, Wish, Wishes, World};
 use crate::inventory::{Inventory, MesosPackage, Spark, SparkImage};
 use crate::resource::image::{Build, Image, Origin};
+use crate::template::contexts::{Dockerfile, SparkSubmit};
 
 pub(super) const CARD: Card = Card { title: "Spark image", desire, ..Card::PLAIN };
 
@@ -57,19 +56,16 @@ fn build(
     };
     let mut all = vec![spark.java.clone()];
     all.extend(packages.iter().filter(|p| **p != spark.java).cloned());
-    let dockerfile = world.templates.render(
-        "spark/Dockerfile",
-        &json!({
-            "base": base,
-            "packages": all,
-            "home": HOME,
-            "directory": super::spark::directory(spark),
-            "user": spark.user,
-            "mesos_deb": mesos_deb.is_some(),
-        }),
-    )?;
+    let dockerfile = world.templates.render(&Dockerfile {
+        base: base.to_owned(),
+        packages: all,
+        home: HOME,
+        directory: super::spark::directory(spark),
+        user: spark.user.clone(),
+        mesos_deb: mesos_deb.is_some(),
+    })?;
     // See docs/facts.md, "The dispatcher's driver cores"; it does no harm where a version does not need it.
-    let wrapper = world.templates.render("spark/spark-submit", &json!({ "user": spark.user }))?;
+    let wrapper = world.templates.render(&SparkSubmit { user: spark.user.clone() })?;
     Ok(Build {
         dockerfile,
         files: vec![("spark-submit".to_owned(), wrapper)],

@@ -14,6 +14,7 @@ use crate::resource::file::File;
 use crate::resource::link::Link;
 use crate::resource::service::{Evidence, Service};
 use crate::script::slot;
+use crate::template::contexts::{Mesos, MesosMaster};
 
 pub(super) const CARD: Card = Card {
     title: "Mesos masters",
@@ -65,14 +66,10 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             more = Some("credentials=kept".to_owned());
         }
         let zk = mesos::zk_file(inventory, host);
-        let both =
-            File::new("/etc/default/mesos", world.templates.render("mesos/mesos", &json!({}))?);
+        let both = File::new("/etc/default/mesos", world.templates.render(&Mesos {})?);
         let defaults = File::new(
             "/etc/default/mesos-master",
-            world.templates.render(
-                "mesos/mesos-master",
-                &json!({"port": inventory.mesos.master_port, "log_dir": log_dir}),
-            )?,
+            world.templates.render(&MesosMaster { port: inventory.mesos.master_port, log_dir })?,
         );
 
         let mut list = mesos::package(inventory, host);

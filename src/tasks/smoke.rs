@@ -1,8 +1,6 @@
 //! The proof that it works: Spark's own Pi inside the image on every agent, through Mesos wide and
 //! pinned to each agent, and once as a driver of the dispatcher.
 
-use serde_json::json;
-
 use super::image::HOME;
 use super::{Card, Rollout, Wish, Wishes, World, image, spark};
 use crate::ground::digest::digest_of;
@@ -11,6 +9,7 @@ use crate::inventory::{Agent, HOST_ATTRIBUTE, Inventory, Spark};
 use crate::resource::proof::{Engine, NOT_RUN, Pinned, Proof};
 use crate::simulate::application::applications;
 use crate::simulate::executors::executor_mib;
+use crate::template::contexts::{PiInClusterMode, PiInImage, PiThroughMesos};
 
 pub(super) const CARD: Card = Card { title: "smoke test", desire, rollout, ..Card::PLAIN };
 
@@ -24,15 +23,12 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     }
     let image = image::image(world, spark)?;
     let in_image = |timeout_secs: u64| {
-        world.templates.render(
-            "smoke/pi-in-image.sh",
-            &json!({
-                "home": HOME,
-                "image": image.name,
-                "timeout_secs": timeout_secs,
-                "slices": inventory.smoke.slices,
-            }),
-        )
+        world.templates.render(&PiInImage {
+            home: HOME,
+            image: image.name.clone(),
+            timeout_secs,
+            slices: inventory.smoke.slices,
+        })
     };
     let (input, script) = (image.input(), in_image(inventory.smoke.timeout.as_secs())?);
     let digest = digest_of([input.as_str(), in_image(UNTIMED)?.as_str()]);
@@ -88,18 +84,15 @@ fn through_mesos(
         let on =
             |pinned: &Pinned| format!("spark.mesos.constraints=provision_host:{}", pinned.agent);
         let script = |timeout_secs: u64| {
-            world.templates.render(
-                "smoke/pi-through-mesos.sh",
-                &json!({
-                    "home": HOME,
-                    "user": spark.user,
-                    "constraints": pinned.as_ref().map(on),
-                    "agents": if pinned.is_some() { 1 } else { everybody.len() },
-                    "slices": inventory.smoke.slices,
-                    "timeout_secs": timeout_secs,
-                    "not_run": NOT_RUN,
-                }),
-            )
+            world.templates.render(&PiThroughMesos {
+                home: HOME.to_owned(),
+                user: spark.user.clone(),
+                constraints: pinned.as_ref().map(on),
+                agents: if pinned.is_some() { 1 } else { everybody.len() },
+                slices: inventory.smoke.slices,
+                timeout_secs,
+                not_run: NOT_RUN,
+            })
         };
         let digest = digest_of([base.as_str(), subject, script(UNTIMED)?.as_str()]);
         let mut proof = Proof::new(&name, digest, script(inventory.smoke.timeout.as_secs())?);
@@ -141,18 +134,15 @@ fn in_cluster_mode(world: &World<'_>, spark: &Spark, image: &str) -> Result<Opti
         return Ok(None);
     };
     let script = |timeout_secs: u64| {
-        world.templates.render(
-            "smoke/pi-in-cluster-mode.sh",
-            &json!({
-                "home": HOME,
-                "user": spark.user,
-                "rest": rest.http(),
-                "master": format!("mesos://{rest}"),
-                "slices": inventory.smoke.slices,
-                "timeout_secs": timeout_secs,
-                "not_run": NOT_RUN,
-            }),
-        )
+        world.templates.render(&PiInClusterMode {
+            home: HOME,
+            user: spark.user.clone(),
+            rest: rest.http(),
+            master: format!("mesos://{rest}"),
+            slices: inventory.smoke.slices,
+            timeout_secs,
+            not_run: NOT_RUN,
+        })
     };
     let digest = digest_of([&*base(inventory, spark, image), script(UNTIMED)?.as_str()]);
     let mut proof =

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use super::image::HOME;
 use super::{Card, Wish, Wishes, World, mesos};
 use crate::ground::HostName;
@@ -17,6 +15,7 @@ use crate::resource::package::Packages;
 use crate::resource::unpacked::Unpacked;
 use crate::resource::user::User;
 use crate::script::slot;
+use crate::template::contexts::{Line, SparkDefaults, SparkEnv, Variable};
 
 pub(super) const CARD: Card = Card { title: "Spark", desire, ..Card::PLAIN };
 
@@ -100,22 +99,17 @@ pub(super) fn files(
     let inventory = world.inventory;
     let Some(machine) = inventory.hosts.get(host) else { return Ok(Vec::new()) };
     let directory = directory(spark);
-    let lines: Vec<_> = settings(inventory, spark)
-        .into_iter()
-        .map(|(key, value)| json!({"key": key, "value": value}))
-        .collect();
-    let defaults =
-        world.templates.render("spark/spark-defaults.conf", &json!({"settings": lines}))?;
-    let environment: Vec<_> =
-        spark.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    let env = world.templates.render(
-        "spark/spark-env.sh",
-        &json!({
-            "address": machine.address.to_string(),
-            "java": openjdk(&spark.java),
-            "environment": environment,
-        }),
-    )?;
+    let lines: Vec<_> =
+        settings(inventory, spark).into_iter().map(|(key, value)| Line { key, value }).collect();
+    let defaults = world.templates.render(&SparkDefaults { settings: lines })?;
+    let environment = spark.env.iter();
+    let environment =
+        environment.map(|(name, value)| Variable { name: name.clone(), value: value.clone() });
+    let env = world.templates.render(&SparkEnv {
+        address: machine.address.to_string(),
+        java: openjdk(&spark.java),
+        environment: environment.collect(),
+    })?;
     Ok(vec![
         File::new(format!("{directory}/conf/spark-defaults.conf"), defaults),
         File::new(format!("{directory}/conf/spark-env.sh"), env),

@@ -1,8 +1,6 @@
 //! The ensemble: Debian's `zookeeper` package (never `zookeeperd`, which starts a standalone server with
 //! its data in /tmp at once) under a unit of ours.
 
-use serde_json::json;
-
 use super::{Card, Rollout, Wish, Wishes, World};
 use crate::ground::digest::digest_of;
 use crate::ground::endpoint::bracketed;
@@ -13,6 +11,7 @@ use crate::resource::file::File;
 use crate::resource::link::Link;
 use crate::resource::package::Packages;
 use crate::resource::service::Service;
+use crate::template::contexts::{Line, Server, ZooCfg, ZooKeeperLog, ZooKeeperUnit};
 
 pub(super) const CARD: Card = Card {
     title: "ZooKeeper",
@@ -55,22 +54,22 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let value = |key: &str, default: &str| {
         config.get(key).map_or_else(|| default.to_owned(), String::clone)
     };
-    let mut settings: Vec<_> = DEFAULTS
+    let mut settings: Vec<Line> = DEFAULTS
         .iter()
-        .map(|(key, default)| json!({"key": key, "value": value(key, default)}))
+        .map(|(key, default)| Line { key: (*key).to_owned(), value: value(key, default) })
         .collect();
     settings.extend(
         config
             .iter()
             .filter(|(key, _)| !DEFAULTS.iter().any(|(known, _)| known == key))
             .filter(|(key, _)| *key != JAVA_OPTIONS)
-            .map(|(key, value)| json!({"key": key, "value": value})),
+            .map(|(key, value)| Line { key: key.clone(), value: value.clone() }),
     );
     let members: Vec<_> = servers
         .iter()
         .filter_map(|(name, id)| {
             let address = inventory.hosts.get(name)?.address;
-            Some(json!({"id": id, "address": bracketed(&address.to_string())}))
+            Some(Server { id: *id, address: bracketed(&address.to_string()).into_owned() })
         })
         .collect();
     let lone = members.len() == 1;
@@ -79,27 +78,25 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     // With credentials nobody is served who need not be: on one address, and with what we ask.
     let shut = inventory.mesos.access.writer.is_some();
     if shut && !config.contains_key("4lw.commands.whitelist") {
-        for line in settings.iter_mut().filter(|line| line["value"] == FOUR_LETTERS) {
-            line["value"] = OURS.into();
+        for line in settings.iter_mut().filter(|line| line.value == FOUR_LETTERS) {
+            OURS.clone_into(&mut line.value);
         }
     }
     let bind = shut && !config.contains_key("clientPortAddress");
-    let log4j = world.templates.render("zookeeper/log4j.properties", &json!({}))?;
+    let log4j = world.templates.render(&ZooKeeperLog {})?;
     let java_options = java_options(&value(JAVA_OPTIONS, "-Xmx512m"))?;
-    let unit = world
-        .templates
-        .render("zookeeper/zookeeper.service", &json!({"java_options": java_options}))?;
+    let unit = world.templates.render(&ZooKeeperUnit { java_options })?;
     let data = value("dataDir", "/var/lib/zookeeper");
 
     let mut wishes = Wishes::new();
     for (host, id) in servers {
         let mut settings = settings.clone();
         if let Some(machine) = inventory.hosts.get(host).filter(|_| bind) {
-            let address = machine.address.to_string();
-            settings.push(json!({"key": "clientPortAddress", "value": address}));
+            let value = machine.address.to_string();
+            settings.push(Line { key: "clientPortAddress".to_owned(), value });
         }
-        let context = json!({"settings": settings, "servers": servers_lines});
-        let text = world.templates.render("zookeeper/zoo.cfg", &context)?;
+        let context = ZooCfg { settings, servers: servers_lines.clone() };
+        let text = world.templates.render(&context)?;
         let zoo_cfg = File::new("/etc/zookeeper/conf/zoo.cfg", text);
         let log4j = File::new("/etc/zookeeper/conf/log4j.properties", log4j.clone());
         let mut unit = File::new("/etc/systemd/system/zookeeper.service", unit.clone());

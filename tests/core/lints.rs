@@ -1,6 +1,6 @@
 //! Every lint fires, can be allowed, keeps secrets to itself; the tutorial's values are all found out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use provision::ground::{Problem, Severity};
 use provision::inventory::Inventory;
 use provision::inventory::show::Style;
 use provision::lints;
+use provision::lints::explain;
 use provision::lints::load::{Lab, load_text};
 use provision::ui::junit::of_problems;
 use provision::ui::problems::{Format, Texts, write};
@@ -94,6 +95,42 @@ fn no_format_shows_a_secret() {
     assert!(seen >= 2, "only {seen} cases hold a secret");
 }
 
+/// Each is found in its examples, with a cure; what `explain` says of severities is all that there is.
+#[test]
+fn every_lint_is_explained_by_examples_in_which_it_is_found() {
+    let mut wrong = Vec::new();
+    let mut severities: BTreeMap<&str, BTreeSet<Severity>> = BTreeMap::new();
+    for lint in lints::all() {
+        let said = explain::said(lint);
+        if said.is_empty() || said.len() < explain::examples(lint).len() {
+            wrong.push(format!("{}: not found in {:?}", lint.name, explain::examples(lint)));
+        }
+        for one in said {
+            assert!(!one.cure.is_empty(), "{}", lint.name);
+            severities.entry(lint.name).or_default().insert(one.severity);
+        }
+        let text = explain::explain(lint);
+        assert!(text.contains(lint.reason) && text.contains("  cure "), "{text}");
+    }
+    for (name, text) in cases() {
+        for problem in problems(&name, &text) {
+            if let Some(known) = severities.get(problem.name)
+                && !known.contains(&problem.severity)
+            {
+                wrong.push(format!("{name}: no example of {problem}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `provision explain lints --markdown > docs/lints.md` writes it anew.
+#[test]
+fn the_page_of_lints_is_what_they_say() {
+    let page = fs::read_to_string(root().join("docs/lints.md")).unwrap_or_default();
+    assert_eq!(page, explain::reference());
+}
+
 /// `BLESS=1` writes what is missing.
 #[test]
 fn the_tutorials_own_values_are_found_out() {
@@ -129,14 +166,6 @@ fn the_tutorials_own_values_are_found_out() {
         assert!(found.contains(lint), "row {row} is not found by {lint}: {found:?}");
     }
 }
-
-/// A small cluster that no lint speaks of; a case overrides what it is about.
-const SOUND: &str = "version: 1\ncluster: c\nhosts: { \"m[1:9]\": { address: \"10.0.0.[1:9]\" }, \"a[1:4]\": { address: \"10.0.1.[1:4]\" } }\n\
-    zookeeper: { servers: { m1: 1, m2: 2, m3: 3 } }\n\
-    mesos:\n  version: 1.11.0\n  package: { preinstalled: true }\n  masters: { hosts: [\"m[1:3]\"] }\n\
-    \x20 agents: { p: { hosts: [\"a[1:4]\"], resources: { cpus: 4, mem: 8GB, disk: 50GB, ports: \"[31000-32000]\" } } }\n\
-    spark:\n  version: 3.5.1\n  archive: { url: \"https://files.example/s.tgz\", sha256: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a }\n\
-    \x20 clients: { hosts: [m1] }\n  defaults: { spark.cores.max: 4 }\nallow: { unused-host: \"for some cases only\", open-ports: \"so are credentials\" }\n";
 
 /// Each rule on both sides of its edge: what overrides, which lint, whether it speaks.
 #[test]
@@ -347,7 +376,7 @@ fn lints_begin_where_their_rule_does() {
 }
 
 fn problems_of(sets: &[String]) -> Vec<Problem> {
-    match load_text("sound", SOUND.as_bytes(), Path::new("/"), sets, Lab::No) {
+    match load_text("sound", lints::explain::INVENTORY.as_bytes(), Path::new("/"), sets, Lab::No) {
         Ok(loaded) => loaded.warnings,
         Err(refused) => refused.problems,
     }

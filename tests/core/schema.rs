@@ -271,6 +271,14 @@ fn the_reference_is_what_is_declared() {
     assert_eq!(std::fs::read_to_string(page).unwrap(), explain::reference());
 }
 
+/// `provision explain templates > docs/templates.md` writes it anew.
+#[test]
+fn the_page_of_templates_is_what_they_are_given() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/templates.md");
+    let page = std::fs::read_to_string(page).unwrap_or_default();
+    assert_eq!(page, provision::commands::explain::templates());
+}
+
 /// Every key of the schema has its row in the page and its own explanation.
 #[test]
 fn whatever_the_schema_takes_is_explained() {

@@ -217,9 +217,8 @@ fn disk(inventory: &Inventory, host: &HostName, text: &str) -> Vec<Problem> {
     let short = systems.into_values().filter(|(need, free, _)| free < need);
     let problem = |(need, free, paths): (u64, u64, Vec<String>)| {
         let (need, free, paths) = (need / 1024, free / 1024, paths.join(" and "));
-        error(DISK_FULL, format!("{paths} needs {need} MiB free, {free} MiB are")).help(
-            "make room there, move Docker's images with `data-root` in `docker.daemon`, or allow `disk-full` with a reason",
-        )
+        error(DISK_FULL, format!("{paths} needs {need} MiB free, {free} MiB are"))
+            .help(lints::MAKE_ROOM)
     };
     short.map(problem).collect()
 }

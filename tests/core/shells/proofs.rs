@@ -6,6 +6,7 @@ use provision::ground::digest::sha256;
 use provision::resource::proof::{NOT_RUN, Proof};
 use provision::resource::{Kind as _, Resource};
 use provision::script::Step;
+use provision::template::contexts::PiThroughMesos;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -89,11 +90,16 @@ fn a_proof_through_mesos_obeys_no_file_of_others() {
             echo \"Pi is roughly $mode user=$user strange=$strange wide=$wide\"\n\
             echo '{\"submissionId\": \"d1\"}'\n";
         program("opt/bin/spark-submit", submit);
-        let context = serde_json::json!({
-            "home": room.text("opt"), "user": user, "constraints": null, "agents": 1, "slices": 1,
-            "timeout_secs": 20, "not_run": NOT_RUN, "rest": "http://r", "master": "mesos://m",
-        });
-        let script = world::templates().render("smoke/pi-through-mesos.sh", &context).unwrap();
+        let context = PiThroughMesos {
+            home: room.text("opt"),
+            user: user.to_string(),
+            constraints: None,
+            agents: 1,
+            slices: 1,
+            timeout_secs: 20,
+            not_run: NOT_RUN,
+        };
+        let script = world::templates().render(&context).unwrap();
         let script = script.replace("/usr/lib/libmesos.so", &room.text("libmesos.so"));
         let proof = Resource::Proof(Proof::new("pi", sha256(&script), script));
         let output = room.fix(&proof, &room.gaps(&proof));
