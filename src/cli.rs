@@ -9,6 +9,8 @@ use clap_complete::CompleteEnv;
 use crate::config::{self, Config, Setting};
 use crate::ground::Problem;
 use crate::report::exit;
+use crate::ui::colour::{Colour, Stream};
+use crate::ui::{line, out};
 use crate::{commands, pipeline, ui};
 
 /// The program: parses its arguments, does what they say, answers the exit code.
@@ -22,7 +24,16 @@ pub async fn main() -> ExitCode {
         }
         Err(Refused::Words(error)) => {
             let usage = error.use_stderr();
-            let _ = error.print();
+            match usage {
+                true => _ = error.print(),
+                false => out::bytes(match Colour::on(Stream::Stdout) {
+                    Colour::Yes => error.render().ansi().to_string(),
+                    Colour::No => error.render().to_string(),
+                }),
+            }
+            if !usage && let Some(code) = not_said() {
+                return code;
+            }
             // clap's 2 means "changes pending" here.
             return ExitCode::from(if usage { exit::USAGE } else { exit::OK });
         }
@@ -60,9 +71,14 @@ pub async fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args, Cli::command()),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => ExitCode::from(pipeline::quit::exit_code(&error)),
+    let code = match result {
+        Ok(code) => code,
+        Err(error) => pipeline::quit::exit_code(&error),
+    };
+    match not_said() {
+        // What failed besides is worse.
+        Some(not_said) if matches!(code, exit::OK | exit::PENDING) => not_said,
+        _ => ExitCode::from(code),
     }
 }
 
@@ -171,6 +187,13 @@ fn with_defaults(command: clap::Command, settings: &[Setting]) -> clap::Command 
     command
 }
 
+/// A result that nobody could be told is none: a full disk, say.
+fn not_said() -> Option<ExitCode> {
+    let why = out::lost()?;
+    line(std::io::stderr().lock(), &format!("error: standard output cannot be written: {why}"));
+    Some(ExitCode::from(exit::USAGE))
+}
+
 /// What anstream decides by itself, but for FORCE_COLOR, which it does not know.
 fn set_colours(wanted: Color) {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -212,9 +235,9 @@ pub enum Color {
     Never,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done or nothing to do · 1 usage, inventory or preflight finding, nothing was changed · \
-2 changes pending (plan --detailed-exitcode) · 3 an action or gate failed · 4 hosts unreachable or blocked, none failed · \
-5 converged, smoke test failed · 75 another run holds a lock · 129/130/143 interrupted";
+const EXIT_CODES: &str = "Exit codes: 0 done or nothing to do; 1 usage, inventory or preflight finding, nothing was changed; \
+2 changes pending (plan --detailed-exitcode); 3 an action or gate failed; 4 hosts unreachable or blocked, none failed; \
+5 converged, smoke test failed; 75 another run holds a lock; 129/130/143 interrupted";
 
 /// What to do.
 #[derive(Debug, Subcommand)]

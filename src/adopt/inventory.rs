@@ -394,7 +394,7 @@ fn mesos(
         AgentUnit::Agent => format!(", agent: {}", unit.name()),
     };
     let _ = writeln!(text, "mesos:\n  version: {}", quoted(&version));
-    let _ = writeln!(text, "  # Or `deb: FILE` or `apt: …`, for hosts that do not have it yet.");
+    let _ = writeln!(text, "  # Or `deb: FILE` or `apt: ...`, for hosts that do not have it yet.");
     let _ = writeln!(text, "  package: {{ preinstalled: true{named}{agent} }}");
     if !told.weights.is_empty() {
         let _ = writeln!(text, "  roles:");

@@ -1,7 +1,6 @@
 //! `provision adopt`: an inventory of what is there. It holds the key that looks, and no other.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::pipeline::recorder::{recorder, sink};
 use crate::pipeline::{look, reach};
 use crate::remote::fleet;
 use crate::report::exit;
-use crate::ui::line;
+use crate::ui::{line, out};
 
 /// Arguments of `adopt`.
 #[derive(Debug, clap::Args)]
@@ -106,7 +105,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     for note in &adopted.notes {
         line(std::io::stderr().lock(), &note.to_string());
     }
-    std::io::stdout().lock().write_all(adopted.text.as_bytes())?;
+    out::bytes(&adopted.text);
     Ok(if machines.len() == opened.answers.len() { exit::OK } else { exit::UNREACHABLE })
 }
 

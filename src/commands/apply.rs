@@ -9,6 +9,7 @@ use crate::pipeline::preview::{self, Pending};
 use crate::pipeline::{self, After, Keeping, Proofs, Request, confirm, lock, saved};
 use crate::plan::text;
 use crate::plan::verbs::{Consent, Verb};
+use crate::ui::out::Out;
 use crate::ui::{line, summary};
 
 /// Arguments of `apply`.
@@ -118,9 +119,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             None => summary::text(&done.inventory, &done.report, &again, done.leader.as_ref()),
             Some(_) => summary::outcome(&done.inventory, &done.report, &again),
         };
-        line(std::io::stdout().lock(), words.trim_end());
+        line(Out, words.trim_end());
         if let Some(closing) = done.closing(command) {
-            line(std::io::stdout().lock(), &closing);
+            line(Out, &closing);
         }
     }
     Ok(done.code)

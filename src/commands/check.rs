@@ -1,7 +1,6 @@
 //! `provision check`: every problem and every lint, or what listens where; no host.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -16,6 +15,8 @@ use crate::pipeline::load;
 use crate::report::exit;
 use crate::tasks::{World, desire};
 use crate::template::Templates;
+use crate::ui::letters::Letters;
+use crate::ui::out::{self, Out};
 use crate::ui::problems::{Format, Texts, template_problem, write};
 use crate::ui::{junit, line};
 
@@ -36,7 +37,7 @@ pub struct Args {
     /// Fail on these too
     #[arg(long, value_enum, value_name = "SEVERITY")]
     deny: Option<Deny>,
-    /// Also say what is dangerous about going from this inventory to the other one
+    /// Also say what is dangerous about going from that inventory to this one; -e is of this one alone
     #[arg(long, value_name = "INVENTORY")]
     since: Option<PathBuf>,
     /// Print every lint with its reason, and nothing else
@@ -67,30 +68,33 @@ enum Deny {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let mut out = std::io::stdout().lock();
     if args.lints {
-        line(&mut out, lints::explain::list().trim_end());
+        line(Out, lints::explain::list().trim_end());
         return Ok(exit::OK);
     }
     if let Some(form) = args.ports {
-        let inventory = load::inputs(&args.source, None).await?.inventory;
+        let inventory =
+            load::inputs(&args.source, None, load::Artefacts::MayBeMissing).await?.inventory;
         let open = ports::open(&inventory);
         let text = match form {
             Ports::Table => ports::table(&open),
             Ports::Nftables => ports::nftables(&inventory, &open),
         };
-        line(&mut out, text.trim_end());
+        line(Out, text.trim_end());
         return Ok(exit::OK);
     }
-    let (mut inventory, mut problems, text) = match load::read(&args.source) {
-        Ok(loaded) => (Some(loaded.inventory), loaded.warnings, loaded.text),
-        Err(refused) => (None, refused.problems, refused.text),
-    };
+    let (mut inventory, mut problems, text) =
+        match load::read(&args.source, load::Artefacts::MayBeMissing) {
+            Ok(loaded) => (Some(loaded.inventory), loaded.warnings, loaded.text),
+            Err(refused) => (None, refused.problems, refused.text),
+        };
     let templates = load::templates(&args.source.inventory)?;
     if let Some(inventory) = &mut inventory {
         if let Some(before) = &args.since {
-            let source = Source { inventory: before.clone(), ..args.source.clone() };
-            let before = load::read(&source).map_err(|refused| {
+            // What is overridden is what is asked about, not what was.
+            let source =
+                Source { inventory: before.clone(), sets: Vec::new(), ..args.source.clone() };
+            let before = load::read(&source, load::Artefacts::MayBeMissing).map_err(|refused| {
                 let first = refused.problems.first().map(ToString::to_string).unwrap_or_default();
                 anyhow::anyhow!("{} cannot be compared with: {first}", source.inventory.display())
             })?;
@@ -101,9 +105,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     problems.sort();
     let format = if args.json { Format::Json } else { args.format };
     let texts = Texts { inventory: &text, templates: &templates };
-    let style = if out.is_terminal() { Style::Coloured } else { Style::Plain };
-    // A reader that has seen enough is no failure.
-    let _ = out.write_all(write(&problems, texts, format, style).as_bytes());
+    let style = if out::is_terminal() { Style::Coloured } else { Style::Plain };
+    let text = write(&problems, texts, format, style);
+    match format {
+        Format::Json => out::bytes(text),
+        _ => out::bytes(&*Letters::here().fit(&text)),
+    }
     let denied = match args.deny {
         Some(Deny::Warnings) => Severity::Warning,
         None => Severity::Error,
@@ -123,7 +130,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             }
             _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
         };
-        line(&mut out, &sum);
+        line(Out, &sum);
     }
     let refused = problems.iter().any(|problem| problem.severity <= denied);
     Ok(if refused { exit::USAGE } else { exit::OK })

@@ -1,12 +1,11 @@
 //! `provision completions SHELL`: what the shell's completion loads. It asks the program itself for what may follow, so
 //! that hosts, pools and runs are offered too.
 
-use std::io::Write as _;
-
 use clap_complete::Shell;
 use clap_complete::env::Shells;
 
 use crate::report::exit;
+use crate::ui::out;
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +22,6 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let Some(shell) = shells.completer(&shell) else { anyhow::bail!("{shell} cannot ask") };
     let mut text = Vec::new();
     shell.write_registration("COMPLETE", NAME, NAME, NAME, &mut text)?;
-    std::io::stdout().write_all(&text)?;
+    out::bytes(text);
     Ok(exit::OK)
 }

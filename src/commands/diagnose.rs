@@ -15,6 +15,7 @@ use crate::remote::fleet::look;
 use crate::report::exit;
 use crate::ui::diagnosis::{self, Judged};
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 
 /// Arguments of `diagnose`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,8 @@ const DISPATCHER: &str = "Spark Cluster";
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let target = Target::from(&args.target);
-    let inputs = load::inputs(&target.source, Some(&target.reach)).await?;
+    let inputs =
+        load::inputs(&target.source, Some(&target.reach), load::Artefacts::MayBeMissing).await?;
     let inventory = &inputs.inventory;
     let run = run_id();
     let quiet = Output { json: false, ..args.output.clone() };
@@ -84,7 +86,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         }
         parts.join("\n")
     };
-    line(std::io::stdout().lock(), text.trim_end());
+    match args.output.json {
+        true => out::data(&text),
+        false => line(Out, text.trim_end()),
+    }
     Ok(if judged.iter().any(|judged| broken(judged.rungs).is_some()) {
         exit::FAILED
     } else if unreachable.is_empty() {

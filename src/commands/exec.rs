@@ -22,6 +22,7 @@ use crate::remote::{Change as _, Ended};
 use crate::report::exit;
 use crate::script::{Fix, Probe, quote_all};
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +53,9 @@ type Answer = Result<Ended, String>;
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
+    let session =
+        load::session(&args.target.source, Some(&args.target.reach), load::Artefacts::MayBeMissing)
+            .await?;
     let inventory = &session.inventory;
     let hosts = select(inventory, &args.limit).map_err(anyhow::Error::msg)?;
     let words = quote_all(args.command.iter().map(String::as_str));
@@ -101,7 +104,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let code = code(&answers);
     let text = if args.output.json { as_json(args, &answers, code) } else { grouped(&answers) };
-    line(std::io::stdout().lock(), text.trim_end());
+    match args.output.json {
+        true => out::data(text.trim_end()),
+        false => line(Out, text.trim_end()),
+    }
     Ok(code)
 }
 

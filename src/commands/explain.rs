@@ -1,11 +1,11 @@
 //! `provision explain`: what a setting of the inventory takes and is for, what a lint finds, what templates see.
 
-use std::io::Write;
-
 use anyhow::anyhow;
 
 use crate::inventory::explain;
 use crate::report::exit;
+use crate::ui::line;
+use crate::ui::out::{self, Out};
 use crate::{lints, template};
 
 /// Arguments of `explain`.
@@ -34,7 +34,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         }
         (path, false) => one(path).map_err(|message| anyhow!(message))?,
     };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    match args.markdown || args.path == "templates" {
+        true => out::bytes(text),
+        false => line(Out, text.trim_end()),
+    }
     Ok(exit::OK)
 }
 

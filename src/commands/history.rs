@@ -2,7 +2,6 @@
 //! back is an ordinary apply of an earlier one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -19,6 +18,7 @@ use crate::remote::fleet::look;
 use crate::remote::sentence::printable;
 use crate::report::exit;
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 use crate::ui::page::{self, Beside};
 
 /// Arguments of `history`.
@@ -43,7 +43,8 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let target = Target::from(&args.target);
-    let session = load::session(&target.source, Some(&target.reach)).await?;
+    let session =
+        load::session(&target.source, Some(&target.reach), load::Artefacts::MayBeMissing).await?;
     let run = run_id();
     let quiet = Output { json: false, ..args.output.clone() };
     let recorder = recorder(&run, &quiet);
@@ -91,7 +92,6 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         return Ok(exit::OK);
     }
     let record = &told.record;
-    let mut out = std::io::stdout().lock();
     if args.print_inventory {
         anyhow::ensure!(
             told.standing == Standing::Believed,
@@ -113,24 +113,22 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             let text = format!("it was applied with -e {}", printable(set.as_bytes()));
             line(std::io::stderr().lock(), &text);
         }
-        print(&record.inventory.text, out)?;
+        print(&record.inventory.text);
     } else if args.output.json {
-        line(&mut out, &serde_json::to_string(record)?);
+        out::data(&serde_json::to_string(record)?);
     } else {
-        line(&mut out, &row(record));
-        line(&mut out, printable(record.plan.as_bytes()).trim_end());
+        line(Out, &row(record));
+        line(Out, printable(record.plan.as_bytes()).trim_end());
     }
     Ok(exit::OK)
 }
 
 /// A text for a person is made harmless; for a file it is what it was, to the byte.
-fn print(text: &str, mut out: std::io::StdoutLock<'_>) -> std::io::Result<()> {
-    if out.is_terminal() {
-        line(&mut out, printable(text.as_bytes()).trim_end_matches('\n'));
-        return Ok(());
+fn print(text: &str) {
+    match out::is_terminal() {
+        true => line(Out, printable(text.as_bytes()).trim_end_matches('\n')),
+        false => out::bytes(text),
     }
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 /// The page of a run: of its events where this machine has them, and of its record.
@@ -186,13 +184,12 @@ fn doubts(told: &Told) -> Vec<String> {
 }
 
 fn list(all: &[&Record], output: &Output) {
-    let mut out = std::io::stdout().lock();
     if output.json {
-        line(&mut out, &serde_json::to_string(all).unwrap_or_default());
+        out::data(&serde_json::to_string(all).unwrap_or_default());
         return;
     }
     for record in all {
-        line(&mut out, &row(record));
+        line(Out, &row(record));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `provision init`: a commented inventory to begin with.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -9,6 +9,7 @@ use crate::local::files;
 use crate::report::exit;
 use crate::template::page;
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 
 /// Arguments of `init`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let text = inventory(&args.cluster, args.masters, args.agents)?;
     let Some(path) = &args.file else {
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        out::bytes(text);
         return Ok(exit::OK);
     };
     // Never over a file that somebody wrote.
@@ -45,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     let next = format!("wrote {0}; edit it, then: provision check {0}", path.display());
-    line(std::io::stdout().lock(), &next);
+    line(Out, &next);
     Ok(exit::OK)
 }
 

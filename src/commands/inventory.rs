@@ -12,6 +12,7 @@ use crate::pipeline::arguments::Source;
 use crate::pipeline::load;
 use crate::report::exit;
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 
 /// Arguments of `inventory`.
 #[derive(Debug, clap::Args)]
@@ -42,13 +43,13 @@ struct What {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = load::session(&args.source, None).await?;
+    let session = load::session(&args.source, None, load::Artefacts::MayBeMissing).await?;
     let inventory = &session.inventory;
     let value = match &args.what.host {
         // `{}` would look like a host without variables. Ansible never asks: `_meta` has told it of all.
         Some(name) => variables(inventory, session.host(name)?.1),
         None if args.what.graph => {
-            line(std::io::stdout().lock(), graph(inventory).trim_end());
+            line(Out, graph(inventory).trim_end());
             return Ok(exit::OK);
         }
         None if args.yaml => tree(inventory),
@@ -59,7 +60,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     } else {
         serde_json::to_string_pretty(&value)?
     };
-    line(std::io::stdout().lock(), text.trim_end());
+    out::data(text.trim_end());
     Ok(exit::OK)
 }
 

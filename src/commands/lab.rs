@@ -4,6 +4,7 @@ use crate::lab::{self, TwinSpec};
 use crate::pipeline::arguments::Source;
 use crate::pipeline::load;
 use crate::report::exit;
+use crate::ui::out::Out;
 use crate::ui::{line, problems};
 
 /// Arguments of `lab`.
@@ -55,7 +56,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         LabCommand::Ssh(it) => &it.source,
     };
     let source = Source { lab: true, ..source.clone() };
-    let inventory = match load::read(&source) {
+    let inventory = match load::read(&source, load::Artefacts::MayBeMissing) {
         Ok(loaded) => loaded.inventory,
         Err(refused) => {
             problems::print(&refused.problems, &refused.text);
@@ -72,14 +73,14 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
                 lab::up(&spec, &mut say).await?
             };
             for (host, address) in &twin.addresses {
-                line(std::io::stdout().lock(), &format!("{host:<12} {address}"));
+                line(Out, &format!("{host:<12} {address}"));
             }
         }
         LabCommand::Down(_) => lab::down(&inventory.cluster, &mut say).await?,
         LabCommand::Status(_) => {
             for row in lab::status(&inventory.cluster).await? {
                 line(
-                    std::io::stdout().lock(),
+                    Out,
                     &format!("{:<12} {:<15} {}", row.name, row.address.to_string(), row.state),
                 );
             }

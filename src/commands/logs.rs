@@ -13,6 +13,7 @@ use crate::report::exit;
 use crate::script::{Probe, Sections, quote};
 use crate::tasks;
 use crate::ui::line;
+use crate::ui::out::Out;
 
 /// Arguments of `logs`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,9 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
+    let session =
+        load::session(&args.target.source, Some(&args.target.reach), load::Artefacts::MayBeMissing)
+            .await?;
     let (host, _) = session.host(&args.host)?;
     let run = run_id();
     let mut opening = reach::opening(&session.inventory, &args.target.reach, &run)?;
@@ -65,7 +68,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
                     line(std::io::stderr().lock(), "older lines are left out: too many at once");
                 }
                 for entry in &page.lines {
-                    line(std::io::stdout().lock(), entry);
+                    line(Out, entry);
                 }
                 cursor = page.cursor.or(cursor);
             }

@@ -1,12 +1,12 @@
 //! `provision man [DIR]`: the manual.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use crate::local::files;
 use crate::report::exit;
+use crate::ui::out;
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub fn run(args: &Args, program: clap::Command) -> anyhow::Result<u8> {
         None => {
             let mut text = Vec::new();
             clap_mangen::Man::new(program).render(&mut text)?;
-            std::io::stdout().write_all(&text)?;
+            out::bytes(text);
         }
     }
     Ok(exit::OK)

@@ -17,6 +17,7 @@ use crate::plan::text::counted;
 use crate::plan::{plan, preflight};
 use crate::report::exit;
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 
 /// Arguments of `preflight`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,9 @@ Exits with 1 when anything found would keep an apply from its first change, with
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
+    let session =
+        load::session(&args.target.source, Some(&args.target.reach), load::Artefacts::Needed)
+            .await?;
     let inventory = &session.inventory;
     let scope = args.limits.scope(inventory)?;
     let run = run_id();
@@ -85,7 +88,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             "unreachable": unreachable,
             "exit": code,
         });
-        line(std::io::stdout().lock(), &all.to_string());
+        out::data(&all.to_string());
         return Ok(code);
     }
     for (host, problem) in found {
@@ -101,6 +104,6 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             n => format!(", {} unreachable", counted(n, "host")),
         }
     );
-    line(std::io::stdout().lock(), &text);
+    line(Out, &text);
     Ok(code)
 }

@@ -16,7 +16,7 @@ use crate::inventory::{Inventory, Part};
 use crate::lints;
 use crate::local;
 use crate::pipeline::arguments::Source;
-use crate::pipeline::load::{self, refuse_template};
+use crate::pipeline::load::{self, Artefacts, refuse_template};
 use crate::report::exit;
 use crate::resource::Resource;
 use crate::resource::file::Content;
@@ -25,6 +25,7 @@ use crate::script::slot;
 use crate::tasks::{self, Desired, Task, World, desire_of};
 use crate::template::Templates;
 use crate::ui::line;
+use crate::ui::out::Out;
 
 /// Arguments of `render`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ pub struct Args {
     /// Write the files below this directory, which must be new or empty
     #[arg(long, value_name = "DIR", conflicts_with = "diff")]
     out: Option<PathBuf>,
-    /// Show what going from that inventory to this one changes in the files
+    /// Show what going from that inventory to this one changes in the files; -e is of this one alone
     #[arg(long, value_name = "INVENTORY")]
     diff: Option<PathBuf>,
     /// Only the paths, without what is in the files
@@ -47,7 +48,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let opened = load::inputs(&args.source, None).await?;
+    let opened = load::inputs(&args.source, None, Artefacts::MayBeMissing).await?;
     let chosen = match &args.limit {
         None => None,
         Some(text) => Some(select(&opened.inventory, text).map_err(anyhow::Error::msg)?),
@@ -55,9 +56,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let mut dangers = Vec::new();
     let mut old = None;
     if let Some(other) = &args.diff {
-        let mut source = args.source.clone();
-        other.clone_into(&mut source.inventory);
-        let before = load::inputs(&source, None).await?;
+        // What is overridden is what is asked about, not what was.
+        let source = Source { inventory: other.clone(), sets: Vec::new(), ..args.source.clone() };
+        let before = load::inputs(&source, None, Artefacts::MayBeMissing).await?;
         dangers = lints::changes(&before.inventory, &opened.inventory);
         match files(before.inventory, &before.templates, chosen.as_ref()) {
             Ok(files) => old = Some(files),
@@ -72,18 +73,22 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         let count = write_all(&files, directory)?;
         let hosts = files.len();
         let sum = format!("{count} files of {hosts} hosts in {}", directory.display());
-        line(io::stdout().lock(), &sum);
+        line(Out, &sum);
         return Ok(exit::OK);
     }
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    // A reader that has seen enough (`| head`) is no failure.
+    let mut out = io::BufWriter::new(Out);
+    // What cannot be written is remembered there.
     let _ = match &old {
         Some(old) => {
             for danger in dangers {
                 let shown = show(&danger, lints::reason(danger.name), &opened.text, Style::Plain);
                 line(io::stderr().lock(), shown.trim_end());
             }
-            changes(old, &files).iter().try_for_each(|text| out.write_all(text.as_bytes()))
+            let changes = changes(old, &files);
+            if changes.is_empty() {
+                line(Out, "# no file differs");
+            }
+            changes.iter().try_for_each(|text| out.write_all(text.as_bytes()))
         }
         None => list(&files, args.list, &mut out),
     };

@@ -1,15 +1,15 @@
 //! `provision schema`: what may stand in an inventory, for editors; what comes out as JSON, for programs.
 
-use std::io::Write;
-
 use crate::event;
 use crate::inventory::schema::schema;
 use crate::report::exit;
+use crate::simulate::outlook;
+use crate::ui::out;
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Of what: inventory, events (one line of --json); that of a status is printed by `status --schema`
+    /// Of what: inventory, events (one line of --json), simulation; that of a status is printed by `status --schema`
     #[arg(value_enum, value_name = "OF", default_value = "inventory")]
     #[arg(hide_possible_values = true, hide_default_value = true)]
     of: Of,
@@ -22,6 +22,8 @@ enum Of {
     Inventory,
     /// One line of `--json` and of `--log-file`
     Events,
+    /// What `simulate --json` prints
+    Simulation,
 }
 
 /// Runs it.
@@ -29,8 +31,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let schema = match args.of {
         Of::Inventory => schema(),
         Of::Events => event::schema::events(),
+        Of::Simulation => outlook::schema(),
     };
     let text = serde_json::to_string_pretty(&schema)?;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    out::data(&text);
     Ok(exit::OK)
 }

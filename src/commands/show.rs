@@ -6,6 +6,7 @@ use crate::pipeline::arguments::{Difference, Output, RunOutput};
 use crate::pipeline::saved;
 use crate::plan::shown::Shown;
 use crate::report::exit;
+use crate::ui::out::{self, Out};
 use crate::ui::{self, line};
 
 /// Arguments of `show`.
@@ -29,7 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         );
     };
     if args.output.json {
-        line(std::io::stdout().lock(), &serde_json::to_string(&saved)?);
+        out::data(&serde_json::to_string(&saved)?);
         return Ok(exit::OK);
     }
     let shown = Shown::of_saved(&saved);
@@ -42,6 +43,6 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         asked.cluster,
         asked.inventory.display()
     );
-    line(std::io::stdout().lock(), &of);
+    line(Out, &of);
     Ok(exit::OK)
 }

@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use crate::plan::verbs::Consent;
 use crate::report::Report;
 use crate::tasks::Task;
+use crate::ui::out::Out;
 use crate::ui::{line, summary};
 
 /// Arguments of `smoke`.
@@ -54,8 +55,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         let limits = Limits { tasks: Vec::new(), ..limits };
         let command = again("smoke", &args.target.source, &limits);
         let words = summary::text(&done.inventory, &done.report, &command, done.leader.as_ref());
-        line(std::io::stdout().lock(), words.trim_end());
-        line(std::io::stdout().lock(), &counts(&done.report));
+        line(Out, words.trim_end());
+        line(Out, &counts(&done.report));
     }
     Ok(done.code)
 }

@@ -44,7 +44,7 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         become_password_file: None,
         accept_new_host_keys: args.accept_new_host_keys,
     };
-    let session = load::session(&args.source, Some(&reach)).await?;
+    let session = load::session(&args.source, Some(&reach), load::Artefacts::MayBeMissing).await?;
     let (host, machine) = session.host(&args.host)?;
     let keys = if args.accept_new_host_keys { UnknownKeys::Accept } else { UnknownKeys::Refuse };
     let options = Options::new(keys).map_err(|error| anyhow::anyhow!("{error}"))?;

@@ -12,6 +12,7 @@ use crate::remote::holder::Controller;
 use crate::remote::unlock::{Held, open};
 use crate::report::exit;
 use crate::ui::line;
+use crate::ui::out::Out;
 
 /// Arguments of `unlock`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,9 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
+    let session =
+        load::session(&args.target.source, Some(&args.target.reach), load::Artefacts::MayBeMissing)
+            .await?;
     let limits = Limits { limit: Some(args.limit.clone()), tasks: Vec::new() };
     let hosts = limits.scope(&session.inventory)?.hosts.unwrap_or_default();
     let opening = reach::opening(&session.inventory, &args.target.reach, &run_id())?;
@@ -64,7 +67,7 @@ async fn one(args: &Args, opening: &Opening, host: &HostName) -> u8 {
     let held = match key.held().await {
         Ok(Some(held)) => held,
         Ok(None) => {
-            line(std::io::stdout().lock(), &format!("{host}: nobody holds its lock"));
+            line(Out, &format!("{host}: nobody holds its lock"));
             return exit::OK;
         }
         Err(why) => return complain(exit::UNREACHABLE, &why),
@@ -85,7 +88,7 @@ async fn one(args: &Args, opening: &Opening, host: &HostName) -> u8 {
     }
     if over && !args.leave {
         let text = "  these were left running by it: end them, or say --leave, which frees the lock and lets them live";
-        line(std::io::stdout().lock(), text);
+        line(Out, text);
     }
     let (question, not_done) = if args.leave {
         ("free the lock and let these processes live?", "nothing was freed")
@@ -110,7 +113,7 @@ async fn one(args: &Args, opening: &Opening, host: &HostName) -> u8 {
             let text = format!(
                 "{host}: {done}; its lock is free, and the next apply goes on from what is there"
             );
-            line(std::io::stdout().lock(), &text);
+            line(Out, &text);
             exit::OK
         }
         Err(why) => complain(exit::FAILED, &why),
@@ -118,7 +121,7 @@ async fn one(args: &Args, opening: &Opening, host: &HostName) -> u8 {
 }
 
 fn show(host: &HostName, held: &Held) {
-    let mut out = std::io::stdout().lock();
+    let mut out = Out;
     line(&mut out, &format!("{host}: its lock is held by {}", held.holder));
     for process in &held.processes {
         line(&mut out, &format!("  {process}"));

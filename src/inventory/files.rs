@@ -114,6 +114,8 @@ pub(super) trait Files {
     /// # Errors
     /// Why it cannot be read, without its path.
     fn digest(&mut self, path: &std::path::Path, like: Option<&Digest>) -> Result<Digest, String>;
+    /// Whether a file is not there and need not be: who only reads an inventory sends nothing.
+    fn may_be_missing(&self, path: &std::path::Path) -> bool;
     /// The text of a file.
     ///
     /// # Errors
@@ -156,6 +158,16 @@ pub(super) fn resolve(
     }
     let path = files.locate(&at.place, &at.value);
     let stated = digest.0.as_ref();
+    if files.may_be_missing(&path) {
+        let message = format!("`{}` is not here", at.value);
+        let problem = Problem::warning(Some(at.place.clone()), "missing-file", message);
+        let zeros = "; where its digest is shown it is zeros";
+        let zeros = if stated.is_none() { zeros } else { "" };
+        let help = format!("put it at {} before plan and apply{zeros}", path.display());
+        cx.problems.push(problem.help(help));
+        let digest = stated.map_or_else(Digest::unknown, |stated| stated.value.clone());
+        return Some(Fetch { source: Source::Path(path), digest });
+    }
     match files.digest(&path, stated.map(|d| &d.value)) {
         Err(reason) => {
             let message = format!("`{}` {reason}", at.value);

@@ -40,7 +40,8 @@ pub fn read(request: &Request) -> Result<Read, Refused> {
         let advice = "name an inventory, or let `provision init` write inventory.yaml";
         Refused { problems: vec![problem.help(advice)], text: Arc::from("") }
     })?;
-    understand(&name, &bytes, &base, &here, &request.sets, request.lab)
+    let disk = Disk::new(&base, &here, request.artefacts);
+    understand(&name, &bytes, disk, &request.sets, request.lab)
 }
 
 /// The same from text; relative paths start at `base`, those of overrides too.
@@ -54,7 +55,7 @@ pub fn read_text(
     sets: &[String],
     lab: Lab,
 ) -> Result<Read, Refused> {
-    understand(name, text, base, base, sets, lab)
+    understand(name, text, Disk::new(base, base, Artefacts::Needed), sets, lab)
 }
 
 /// What to load.
@@ -66,6 +67,17 @@ pub struct Request {
     pub sets: Vec<String>,
     /// Whether the stand-in for Mesos may be named.
     pub lab: Lab,
+    /// Whether what hosts are sent must be here.
+    pub artefacts: Artefacts,
+}
+
+/// Whether the local archives and packages that an inventory names must be here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Artefacts {
+    /// For a plan: what is to be sent is known by its digest.
+    Needed,
+    /// For whoever only reads: one that is missing is a warning, and its digest zeros unless it is stated.
+    MayBeMissing,
 }
 
 /// An inventory as far as it could be understood.
@@ -91,8 +103,7 @@ pub struct Refused {
 fn understand(
     name: &str,
     bytes: &[u8],
-    base: &Path,
-    here: &Path,
+    mut disk: Disk<'_>,
     overrides: &[String],
     lab: Lab,
 ) -> Result<Read, Refused> {
@@ -120,7 +131,6 @@ fn understand(
     };
     // A value that was refused leaves a hole; what is missing because of it is not a second mistake.
     let whole = cx.problems.is_empty();
-    let mut disk = Disk { base, here, digests: HashMap::new() };
     let mut inventory = resolve(&mut cx, written, &mut disk);
     let between = check(&inventory, lab).into_iter();
     let follows_from_holes = ["unused-host", "undeclared-role", "even-ensemble"];
@@ -162,7 +172,14 @@ fn reason(error: &io::Error) -> String {
 struct Disk<'p> {
     base: &'p Path,
     here: &'p Path,
+    artefacts: Artefacts,
     digests: HashMap<(PathBuf, Algorithm), Result<Digest, String>>,
+}
+
+impl<'p> Disk<'p> {
+    fn new(base: &'p Path, here: &'p Path, artefacts: Artefacts) -> Disk<'p> {
+        Disk { base, here, artefacts, digests: HashMap::new() }
+    }
 }
 
 impl Files for Disk<'_> {
@@ -189,6 +206,10 @@ impl Files for Disk<'_> {
             }
         };
         self.digests.entry((path.to_path_buf(), algorithm)).or_insert_with(compute).clone()
+    }
+
+    fn may_be_missing(&self, path: &Path) -> bool {
+        self.artefacts == Artefacts::MayBeMissing && !path.exists()
     }
 
     fn text(&self, path: &Path) -> Result<String, String> {

@@ -19,7 +19,9 @@ pub(super) fn deb(written: &Deb, r: &mut Resolver<'_>, mesos: &mut Mesos) {
     }
     let Some(file) = r.fetch(written.deb.as_ref(), &written.digest) else { return };
     let mut contents = None;
-    if let (Source::Path(path), Some(at)) = (&file.source, &written.deb) {
+    if let (Source::Path(path), Some(at)) = (&file.source, &written.deb)
+        && !r.files.may_be_missing(path)
+    {
         match r.files.package(path) {
             Err(why) => {
                 let message = format!("`{}` {why}", at.value);

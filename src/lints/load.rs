@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{check, is_known};
 use crate::ground::{Problem, Severity};
 use crate::inventory::Inventory;
-pub use crate::inventory::load::{Lab, Refused, Request};
+pub use crate::inventory::load::{Artefacts, Lab, Refused, Request};
 use crate::inventory::load::{Read, read, read_text, sorted};
 
 /// An inventory without errors.

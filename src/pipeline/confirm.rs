@@ -7,6 +7,7 @@ use crate::ground::{HostName, Problem, Severity};
 use crate::plan::Plan;
 use crate::plan::shown::{Look, Shown};
 use crate::report::exit;
+use crate::ui::out::Out;
 use crate::ui::{self, line};
 
 /// Asks for `yes`.
@@ -45,14 +46,14 @@ pub fn agree(
 ) -> anyhow::Result<()> {
     if plan.is_empty() {
         if look.is_some() && plan.blocked.is_empty() && plan.unreachable.is_empty() {
-            line(std::io::stdout().lock(), nothing);
+            line(Out, nothing);
         }
         return Ok(());
     }
     match look {
         Some((Show::Whole, look)) => ui::plan::show(&Shown::of(plan), look),
         Some((Show::Summary, _)) => {
-            line(std::io::stdout().lock(), &Shown::of(plan).summary());
+            line(Out, &Shown::of(plan).summary());
         }
         None => {}
     }

@@ -12,6 +12,7 @@ use crate::ground::HostName;
 use crate::inventory::show::Style;
 use crate::inventory::{Host, Inventory, Retired};
 use crate::lab;
+pub use crate::lints::load::Artefacts;
 use crate::lints::load::{Lab, Loaded, Refused, Request, load};
 use crate::report::exit;
 use crate::tasks::{Desired, World, desire};
@@ -49,11 +50,12 @@ pub struct Inputs {
 ///
 /// # Errors
 /// All of its problems.
-pub fn read(source: &Source) -> Result<Loaded, Refused> {
+pub fn read(source: &Source, artefacts: Artefacts) -> Result<Loaded, Refused> {
     load(&Request {
         path: Some(source.inventory.clone()),
         sets: source.sets.clone(),
         lab: if source.lab { Lab::Yes } else { Lab::No },
+        artefacts,
     })
 }
 
@@ -61,8 +63,8 @@ pub fn read(source: &Source) -> Result<Loaded, Refused> {
 ///
 /// # Errors
 /// [`Quit`] with 1 when one of them is an error.
-pub fn inventory(source: &Source) -> anyhow::Result<Loaded> {
-    match read(source) {
+pub fn inventory(source: &Source, artefacts: Artefacts) -> anyhow::Result<Loaded> {
+    match read(source, artefacts) {
         Ok(loaded) => {
             problems::print(&loaded.warnings, &loaded.text);
             Ok(loaded)
@@ -78,8 +80,12 @@ pub fn inventory(source: &Source) -> anyhow::Result<Loaded> {
 ///
 /// # Errors
 /// As [`inventory`]; a template that cannot be read; a twin that does not run.
-pub async fn inputs(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Inputs> {
-    let Loaded { mut inventory, text, .. } = self::inventory(source)?;
+pub async fn inputs(
+    source: &Source,
+    reach: Option<&Reach>,
+    artefacts: Artefacts,
+) -> anyhow::Result<Inputs> {
+    let Loaded { mut inventory, text, .. } = self::inventory(source, artefacts)?;
     if source.lab {
         let twin = lab::find(&inventory.cluster).await?.with_context(|| {
             format!(
@@ -110,8 +116,12 @@ pub async fn inputs(source: &Source, reach: Option<&Reach>) -> anyhow::Result<In
 ///
 /// # Errors
 /// As [`inputs`]; [`Quit`] with 1 when a template does not render.
-pub async fn session(source: &Source, reach: Option<&Reach>) -> anyhow::Result<Session> {
-    let Inputs { inventory, templates, own, text } = inputs(source, reach).await?;
+pub async fn session(
+    source: &Source,
+    reach: Option<&Reach>,
+    artefacts: Artefacts,
+) -> anyhow::Result<Session> {
+    let Inputs { inventory, templates, own, text } = inputs(source, reach, artefacts).await?;
     let world = World { inventory: &inventory, templates: &templates };
     let desired = desire(&world).map_err(|why| refuse_template(&why, &own))?;
     Ok(Session { inventory: Arc::new(inventory), desired, templates, text })

@@ -137,7 +137,8 @@ impl Done {
 /// Whatever forbids its first action, as one sentence; [`Quit`] where that was said.
 pub async fn change(request: &Request<'_>) -> anyhow::Result<Done> {
     let began = clock::now();
-    let session = load::session(request.source, Some(request.reach)).await?;
+    let session =
+        load::session(request.source, Some(request.reach), load::Artefacts::Needed).await?;
     let scope = request.limits.scope(&session.inventory)?;
     let secrets = match (request.aim, request.saved) {
         (Aim::Inventory { .. }, None) => secrets::look_up(&session.desired)?,

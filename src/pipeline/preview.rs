@@ -13,6 +13,7 @@ use crate::observe;
 use crate::plan::Plan;
 use crate::plan::shown::{Look, Shown};
 use crate::report::exit;
+use crate::ui::out::{self, Out};
 use crate::ui::{self, Recorder, line};
 
 /// A plan, as it was asked for.
@@ -53,7 +54,8 @@ pub async fn show(request: &Request<'_>) -> anyhow::Result<u8> {
     if request.out.is_some() && request.source.inventory == Path::new("-") {
         anyhow::bail!("a saved plan names its inventory; write the inventory to a file");
     }
-    let session = load::session(request.source, Some(request.reach)).await?;
+    let session =
+        load::session(request.source, Some(request.reach), load::Artefacts::Needed).await?;
     let scope = request.limits.scope(&session.inventory)?;
     let run = run_id();
     // Who reads says its result as one object; the events of it are progress.
@@ -102,13 +104,13 @@ pub async fn show(request: &Request<'_>) -> anyhow::Result<u8> {
             "preflight": found,
             "exit": code,
         });
-        line(std::io::stdout().lock(), &all.to_string());
+        out::data(&all.to_string());
     } else {
         ui::plan::show(&Shown::of(plan), request.look);
         if let Some(path) = request.out {
             let words = saved::words(path, request.source);
             let text = format!("Saved. To do exactly this: {words}");
-            line(std::io::stdout().lock(), &text);
+            line(Out, &text);
         }
     }
     Ok(code)

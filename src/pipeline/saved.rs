@@ -148,7 +148,7 @@ fn shown<'a>(sets: impl IntoIterator<Item = &'a String>) -> String {
 /// One sentence.
 pub fn same_inventory(saved: &Saved, source: &Source) -> anyhow::Result<()> {
     // What is wrong with an inventory that cannot be loaded is said by whoever needs it.
-    let Ok(loaded) = load::read(source) else { return Ok(()) };
+    let Ok(loaded) = load::read(source, load::Artefacts::Needed) else { return Ok(()) };
     let Asked { cluster, inventory, digest, .. } = &saved.asked;
     let is = source.inventory.display();
     anyhow::ensure!(

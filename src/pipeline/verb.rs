@@ -8,6 +8,7 @@ use super::planning::Aim;
 use super::preview::{self, Pending};
 use super::{After, Done, Keeping, Proofs, Request, change, confirm, lock};
 use crate::plan::verbs::Verb;
+use crate::ui::out::Out;
 use crate::ui::{line, summary};
 
 /// How a change is made that was planned.
@@ -115,9 +116,9 @@ const NOTHING: &str = "There is nothing to do.";
 fn say(name: &str, again: &str, done: &Done) {
     let words = summary::outcome(&done.inventory, &done.report, again);
     if !words.is_empty() {
-        line(std::io::stdout().lock(), words.trim_end());
+        line(Out, words.trim_end());
     }
     if let Some(closing) = done.closing(name) {
-        line(std::io::stdout().lock(), &closing);
+        line(Out, &closing);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Serialize, Serializer};
 
 use super::drf::{
     Amounts, Appetite, Client, Framework, Quota, Role, Rules, Share, cycle, fill, totals,
@@ -20,6 +22,7 @@ pub fn outlook(inventory: &Inventory, applications: &[Plan<'_>], order: Order) -
         shuffle(&mut agents, seed);
     }
     Outlook {
+        v: VERSION,
         cluster: inventory.cluster.clone(),
         agents: agents.len(),
         totals: totals(&agents),
@@ -48,14 +51,30 @@ pub enum Order {
     Seed(u64),
 }
 
-/// The whole picture.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Version of the picture as JSON: a field may be added, none changes its meaning within one.
+pub const VERSION: u32 = 2;
+
+/// The schema of the picture as JSON.
+pub fn schema() -> serde_json::Value {
+    let generator = SchemaSettings::draft07().for_serialize().into_generator();
+    let mut schema = generator.into_root_schema_for::<Outlook>();
+    schema.insert("title".to_owned(), "What provision simulate --json prints".into());
+    schema.to_value()
+}
+
+/// The whole picture. As JSON its amounts are in the units that Mesos' resources have: cpus, and MiB of mem and
+/// disk; here, as Mesos reckons, in thousandths of these.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Outlook {
+    /// Version of this picture, 2.
+    pub v: u32,
     /// Name of the cluster.
     pub cluster: String,
     /// How many agents there are.
     pub agents: usize,
-    /// Scalars of all agents, in thousandths; mem and disk in MiB.
+    /// Scalars of all agents: cpus, and MiB of mem and disk.
+    #[serde(serialize_with = "in_units")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub totals: Amounts,
     /// Each application alone on empty agents.
     pub executors: Vec<Placed>,
@@ -64,7 +83,7 @@ pub struct Outlook {
 }
 
 /// Where the executors of one application would run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Placed {
     /// The application.
     pub name: String,
@@ -74,7 +93,7 @@ pub struct Placed {
     pub error: Option<String>,
     /// Cores of one executor; `None`: all that an offer holds.
     pub executor_cores: Option<u32>,
-    /// Memory that one takes of its agent, its overhead included.
+    /// Memory that one takes of its agent, its overhead included, in MiB.
     pub executor_mib: u64,
     /// Executors in all.
     pub executors: usize,
@@ -115,7 +134,7 @@ impl Room {
 }
 
 /// What keeps one more executor from an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bind {
     /// The application has all the cores that it may have.
@@ -144,18 +163,22 @@ impl Bind {
 }
 
 /// How roles would share when every application wants all it can get.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Sharing {
     /// By role, in the order of names.
     pub roles: Vec<RoleShare>,
-    /// What no application is offered, in thousandths.
+    /// What no application is offered, as `totals`.
+    #[serde(serialize_with = "in_units")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub idle: Amounts,
-    /// What the textbook's tasks leave, in thousandths.
+    /// What the textbook's tasks leave, as `totals`.
+    #[serde(serialize_with = "in_units")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub textbook_left: Amounts,
 }
 
 /// One role's share.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RoleShare {
     /// Name.
     pub role: String,
@@ -165,14 +188,16 @@ pub struct RoleShare {
     pub share: f64,
     /// The same over its weight, which Mesos makes equal as far as whole agents allow.
     pub weighted: f64,
-    /// What it is offered, in thousandths.
+    /// What it is offered, as `totals`.
+    #[serde(serialize_with = "in_units")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub amounts: Amounts,
     /// Its applications.
     pub frameworks: Vec<FrameworkShare>,
 }
 
 /// One application's share.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FrameworkShare {
     /// Name.
     pub name: String,
@@ -180,7 +205,9 @@ pub struct FrameworkShare {
     pub offers: usize,
     /// Dominant share of these, from 0 to 1.
     pub share: f64,
-    /// What it is offered, in thousandths.
+    /// What it is offered, as `totals`.
+    #[serde(serialize_with = "in_units")]
+    #[schemars(with = "BTreeMap<String, f64>")]
     pub amounts: Amounts,
     /// Executors that textbook DRF, task by task on one big machine, gives it.
     pub textbook_executors: u64,
@@ -355,6 +382,15 @@ fn parents(inventory: &Inventory, members: &BTreeMap<&str, Vec<&Plan<'_>>>) -> V
             quota: Quota::default(),
         })
         .collect()
+}
+
+/// Thousandths as numbers, whole ones as such.
+fn in_units<S: Serializer>(amounts: &Amounts, to: S) -> Result<S::Ok, S::Error> {
+    let number = |amount: i64| match amount % 1000 {
+        0 => serde_json::Value::from(amount / 1000),
+        _ => serde_json::Value::from(amount as f64 / 1000.0),
+    };
+    to.collect_map(amounts.iter().map(|(name, amount)| (name, number(*amount))))
 }
 
 fn add(sum: &mut Amounts, more: &Amounts) {

@@ -1,5 +1,6 @@
 //! Annotations of a GitHub workflow: what went wrong, as commands to its runner on standard output.
 
+use super::out::Out;
 use super::{Render, styled};
 use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
 use crate::ground::{Place, Problem, Severity};
@@ -12,7 +13,7 @@ pub struct Github;
 impl Render for Github {
     fn draw(&mut self, event: &Stamped) {
         for text in annotations(&event.event) {
-            styled(std::io::stdout().lock(), &text);
+            styled(Out, &text);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One JSON object a line on standard output.
 
-use super::{Render, line};
+use super::{Render, out};
 use crate::event::Stamped;
 
 /// Prints NDJSON.
@@ -10,7 +10,7 @@ pub struct Json;
 impl Render for Json {
     fn draw(&mut self, event: &Stamped) {
         if let Ok(text) = serde_json::to_string(event) {
-            line(std::io::stdout().lock(), &text);
+            out::data(&text);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use self::letters::Letters;
 use crate::event::{Event, Sink, Stamped, VERSION};
 use crate::local::clock;
 use crate::report::Report;
@@ -14,7 +15,9 @@ pub mod github;
 pub mod held;
 pub mod json;
 pub mod junit;
+pub mod letters;
 pub mod log;
+pub mod out;
 pub mod page;
 pub mod plain;
 pub mod plan;
@@ -105,6 +108,7 @@ pub fn line(to: impl Write, text: &str) {
 /// The same for a text whose escape sequences are ours: what hosts said must be in it already made
 /// harmless.
 pub fn styled(mut to: impl Write, text: &str) {
+    let text = Letters::here().fit(text);
     // In one write, so that lines of several writers do not mix.
     let _ = to.write_all(format!("{text}\n").as_bytes());
     let _ = to.flush();

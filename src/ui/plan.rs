@@ -1,13 +1,14 @@
 //! Plans, drawn on standard output.
 
 use super::colour::{Colour, Stream};
+use super::out::Out;
 use super::{styled, visible};
 use crate::plan::shown::{Look, Shown};
 
 /// Shows a plan.
 pub fn show(shown: &Shown, look: Look) {
     let text = text(shown, look, Colour::on(Stream::Stdout));
-    styled(std::io::stdout().lock(), text.trim_end());
+    styled(Out, text.trim_end());
 }
 
 /// A plan as a terminal gets it.

@@ -3,8 +3,9 @@
 use super::Render;
 use super::colour::{Colour, Stream};
 use super::json::Json;
+use super::letters::Letters;
 use super::plain::{Plain, Verbosity};
-use super::spinner::{Letters, Spinner};
+use super::spinner::Spinner;
 
 /// Reads an environment variable.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -75,10 +76,7 @@ pub fn screen(options: Options, stderr: Stderr, variable: Variable<'_>) -> Scree
     } else if stderr == Stderr::Other || dumb || yes("CI") || yes("GITHUB_ACTIONS") {
         Screen::Plain(Verbosity::Normal)
     } else {
-        // The first that is set decides. Source: POSIX, 8.2 Internationalization Variables.
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
-        let locale = locale.to_ascii_uppercase().replace('-', "");
-        Screen::Moving(if locale.contains("UTF8") { Letters::Unicode } else { Letters::Ascii })
+        Screen::Moving(Letters::of(variable))
     }
 }
 

@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::colour::Colour;
 use super::held::Held;
+use super::letters::Letters;
 use super::plain::{Plain, Verbosity};
 use super::{Render, styled};
 use crate::event::{Event, Outcome, Stamped};
@@ -48,15 +49,6 @@ struct Inner {
 pub trait Paper: Write + Send + Debug {}
 
 impl<T: Write + Send + Debug> Paper for T {}
-
-/// Which characters the terminal's locale has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Letters {
-    /// ASCII alone.
-    Ascii,
-    /// All of Unicode, as UTF-8.
-    Unicode,
-}
 
 /// What stands above the hosts, in this order.
 #[derive(Debug, Default)]
@@ -319,7 +311,7 @@ impl Inner {
         }
         let new = || row(screen, letters, Row::Gate(bars), Duration::ZERO);
         let gate = self.head.gate.get_or_insert_with(new);
-        gate.set_message(format!("waiting: {}", stage.waiting));
+        gate.set_message(letters.fit(&format!("waiting: {}", stage.waiting)).into_owned());
     }
 
     /// Gives a row to those that work, as long as there are any.
@@ -332,7 +324,7 @@ impl Inner {
             }
             if work.row.is_none() {
                 let bar = row(screen, letters, Row::Host(host), work.since.elapsed());
-                bar.set_message(work.what.clone());
+                bar.set_message(letters.fit(&work.what).into_owned());
                 work.row = Some(bar);
                 free -= 1;
             }

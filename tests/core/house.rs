@@ -284,6 +284,17 @@ fn one_room_writes_local_files() {
     assert!(wrong.is_empty(), "files are written by hand:\n{}", wrong.join("\n"));
 }
 
+/// What cannot be written there is an error, whoever wrote it; the others ask whether it is a terminal, and how wide.
+#[test]
+fn one_file_writes_standard_output() {
+    const ASK: [&str; 3] = ["ui/out.rs", "ui/colour.rs", "commands/simulate/mod.rs"];
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| !ASK.contains(&source.file.as_str())) {
+        wrong.extend(leading(source, &["std::io::stdout", "std::io::Stdout"]));
+    }
+    assert!(wrong.is_empty(), "results are written by hand:\n{}", wrong.join("\n"));
+}
+
 /// What two commands need stands in `pipeline`.
 #[test]
 fn a_command_names_no_other() {

@@ -8,7 +8,7 @@ use provision::ground::{HostName, Problem};
 use provision::inventory::select::select;
 use provision::inventory::show::{Style, show};
 use provision::inventory::{MesosPackage, Source, ZooKeeper};
-use provision::lints::load::{self, Lab, Loaded, Refused, load_text};
+use provision::lints::load::{self, Artefacts, Lab, Loaded, Refused, load_text};
 use provision::mesos::values::{Attributes, Resources, Value};
 
 use super::support::world::bytes_of;
@@ -179,7 +179,8 @@ fn paths_start_at_the_file_and_those_of_overrides_where_they_were_typed() {
     fs::write(&path, text).unwrap();
     // Cargo runs tests in the package's folder.
     let sets = vec!["mesos.package.deb=tests/fixtures/packages/mesos_1.11.0_amd64.deb".to_owned()];
-    let request = load::Request { path: Some(path), sets, lab: Lab::No };
+    let request =
+        load::Request { path: Some(path), sets, lab: Lab::No, artefacts: Artefacts::Needed };
     let inventory = good(load::load(&request)).inventory;
     let MesosPackage::Deb { file: deb, .. } = &inventory.mesos.package else { panic!("a .deb") };
     assert_eq!(
@@ -391,8 +392,34 @@ fn a_missing_file_is_a_problem_not_a_panic() {
         path: Some(root().join("tests/no-such-inventory.yaml")),
         sets: Vec::new(),
         lab: Lab::No,
+        artefacts: Artefacts::MayBeMissing,
     };
     assert_eq!(bad(load::load(&request)).problems[0].name, "missing-file");
+}
+
+/// Who only reads an inventory needs nothing of what hosts are sent; what is there is looked at all the same.
+#[test]
+fn archives_may_be_missing_where_nothing_is_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inventory.yaml");
+    fs::copy(root().join("inventories/air-gapped.yaml"), &path).unwrap();
+    let load = |artefacts, sets: &[&str]| {
+        let sets = sets.iter().map(|set| (*set).to_owned()).collect();
+        load::load(&load::Request { path: Some(path.clone()), sets, lab: Lab::No, artefacts })
+    };
+    let names = |problems: &[Problem]| problems.iter().map(|it| it.name).collect::<Vec<_>>();
+    let loaded = good(load(Artefacts::MayBeMissing, &[]));
+    assert_eq!(names(&loaded.warnings), ["missing-file"; 4]);
+    let zeros = "0".repeat(64);
+    assert_eq!(loaded.inventory.spark.unwrap().archive.digest.hex(), zeros);
+    let stated = "0a".repeat(32);
+    let set = format!("spark.archive.sha256={stated}");
+    let loaded = good(load(Artefacts::MayBeMissing, &[&set]));
+    assert_eq!(loaded.inventory.spark.unwrap().archive.digest.hex(), stated);
+    assert_eq!(names(&bad(load(Artefacts::Needed, &[])).problems), ["missing-file"; 4]);
+    fs::write(folder.path().join("mesos_1.11.0_amd64.deb"), "no package").unwrap();
+    let refused = bad(load(Artefacts::MayBeMissing, &[]));
+    assert!(names(&refused.problems).contains(&"no-package"), "{:?}", refused.problems);
 }
 
 #[test]

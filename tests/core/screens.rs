@@ -9,7 +9,8 @@ use provision::event::{Event, Outcome, Sink as _};
 use provision::tasks::Task;
 use provision::ui::Recorder;
 use provision::ui::colour::Colour;
-use provision::ui::spinner::{Letters, Spinner};
+use provision::ui::letters::Letters;
+use provision::ui::spinner::Spinner;
 
 use super::support::events::host;
 

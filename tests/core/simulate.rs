@@ -11,7 +11,7 @@ use provision::simulate::drf::cycle::{Allocation, Grant};
 use provision::simulate::drf::{
     Amounts, Appetite, Client, Framework, Quota, Role, Rules, Share, cycle, fill, totals,
 };
-use provision::simulate::outlook::{Bind, Order, Outlook, Plan, outlook};
+use provision::simulate::outlook::{Bind, Order, Outlook, Plan, outlook, schema};
 
 use super::support::agents::{agent, agents, spark, version, workload};
 
@@ -200,6 +200,38 @@ fn excluded_resources_do_not_count() {
     };
     assert_eq!(with(&[]), "a1:x=2 a2:y=4 a3:y=2");
     assert_eq!(with(&["gpus"]), "a1:x=2 a2:y=4 a3:x=2");
+}
+
+/// `BLESS=1` writes it.
+#[test]
+fn the_schema_in_docs_is_that_of_the_picture() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/simulate.schema.json");
+    let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "run with BLESS=1");
+}
+
+/// Amounts are in the units of Mesos' resources, and what is printed is what the schema says.
+#[test]
+fn as_json_everything_is_in_one_unit() {
+    let picture = picture_with(
+        "w: { executors: { memory: 1GB } }",
+        &["mesos.agents.p.resources.cpus=2.5".into()],
+    );
+    let json = serde_json::to_value(&picture).unwrap();
+    assert_eq!(json["totals"]["cpus"], 10);
+    assert_eq!(json["totals"]["mem"], 4 * 8192);
+    let total = |cpus: &str| {
+        let set = format!("mesos.agents.p.resources.cpus={cpus}");
+        let json = serde_json::to_value(picture_with("w: { executors: { memory: 1GB } }", &[set]));
+        json.unwrap()["totals"]["cpus"].clone()
+    };
+    assert_eq!(total("1.2"), 4.8);
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let errors: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 fn picture(workloads: &str) -> Outlook {

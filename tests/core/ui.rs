@@ -17,9 +17,10 @@ use provision::ui::colour::Colour;
 use provision::ui::github::annotations;
 use provision::ui::json::Json;
 use provision::ui::junit::{Cases, Junit};
+use provision::ui::letters::Letters;
 use provision::ui::log::{Log, LogFile};
 use provision::ui::plain::{Verbosity, lines, paint};
-use provision::ui::spinner::{Letters, Spinner};
+use provision::ui::spinner::Spinner;
 use provision::ui::{Recorder, Render, line, styled, summary, visible};
 
 use super::support::events::{all, host, stamped};
@@ -434,9 +435,8 @@ fn demo() -> Inventory {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventories");
     let bytes = fs::read(root.join("demo.yaml")).unwrap();
     let sets = [
-        "mesos.package.preinstalled=true",
-        "spark.archive.url=https://example.org/spark.tgz",
-        &format!("spark.archive.sha256={:064}", 0),
+        "mesos.package={preinstalled: true}",
+        &format!("spark.archive={{url: 'https://example.org/spark.tgz', sha256: '{:064}'}}", 0),
     ]
     .map(str::to_owned);
     match load_text("demo.yaml", &bytes, &root, &sets, Lab::No) {

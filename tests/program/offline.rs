@@ -29,6 +29,9 @@ fn provision(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_provision"))
         .current_dir(folder)
         .env_remove("PROVISION_INVENTORY")
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .env("LC_ALL", "C.UTF-8")
         .args(arguments)
         .output()
         .expect("provision");
@@ -189,7 +192,7 @@ fn a_diff_shows_what_a_change_of_the_inventory_changes() {
     assert!(out.contains("-dc:seoul;os:debian-11;provision_host:a01;rack:r1"), "{out}");
     assert!(out.contains("+dc:seoul;os:debian-12;provision_host:a01;rack:r1"), "{out}");
     let (_, out, _) = provision(folder.path(), &["render", "--diff", "inventory.yaml"]);
-    assert_eq!(out, "");
+    assert_eq!(out, "# no file differs\n");
 }
 
 #[test]
@@ -211,7 +214,7 @@ fn simulate_places_executors_and_shares_by_weight() {
     assert_eq!((&roles[0]["role"], &roles[1]["role"]), (&"adhoc".into(), &"etl".into()));
     // Whole agents: adhoc 7 of 20 unreserved parts, etl the other 13 and all of its reservations.
     assert!((share(0) - 7.0 * 16.0 / 320.0).abs() < 0.2 && share(1) > share(0), "{out}");
-    assert_eq!(picture["sharing"]["idle"]["cpus"], 40_000);
+    assert_eq!(picture["sharing"]["idle"]["cpus"], 40);
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
     assert!(page.contains("nightly"));
     for outside in ["http://", "https://", "<script", "<link", "src="] {
@@ -264,6 +267,7 @@ fn tables_fit_the_terminal() {
         let output = Command::new(env!("CARGO_BIN_EXE_provision"))
             .current_dir(folder.path())
             .env("COLUMNS", columns.to_string())
+            .env("LC_ALL", "C.UTF-8")
             .arg("simulate")
             .output()
             .expect("provision");
@@ -388,4 +392,105 @@ fn a_plan_from_elsewhere_starts_nothing_before_it_is_compared() {
     let only = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(folder.path().join("plan.json"), only).expect("its mode");
     refused(&["apply", "plan.json", "-y"], "chmod 600 plan.json");
+}
+
+/// What hosts are sent need not be here to read an inventory; a plan needs it.
+#[test]
+fn the_shipped_examples_pass_check_and_only_a_plan_needs_their_files() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("inventories")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        // It is there to be found out.
+        if name == "tutorial.yaml" {
+            continue;
+        }
+        seen += 1;
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(&path, folder.path().join("inventory.yaml")).unwrap();
+        for command in ["check", "render", "simulate"] {
+            let (code, out, err) = provision(folder.path(), &[command]);
+            assert_eq!(code, 0, "{name}, {command}: {out}{err}");
+            assert!(out.contains("missing-file") || err.contains("missing-file"), "{name}: {out}");
+        }
+        let (code, _, err) = provision(folder.path(), &["plan"]);
+        assert!(code == 1 && err.contains("error[missing-file]"), "{name}: {err}");
+    }
+    assert!(seen >= 5, "{seen}");
+}
+
+/// `-e` is of the inventory that is asked about, not of the one that it is compared with.
+#[test]
+fn render_diff_shows_what_an_override_changes_and_says_when_nothing_does() {
+    let folder = folder();
+    let diff = |more: &[&str]| {
+        let (code, out, err) =
+            provision(folder.path(), &[&["render", "--diff", "inventory.yaml"], more].concat());
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    assert_eq!(diff(&[]), "# no file differs\n");
+    let out = diff(&["-e", "spark.defaults.spark.cores.max=41"]);
+    assert!(out.contains("-spark.cores.max 40\n+spark.cores.max 41\n"), "{out}");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error_and_a_reader_that_leaves_is_none() {
+    let folder = folder();
+    let program = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_provision"));
+        command.current_dir(folder.path()).env_remove("PROVISION_INVENTORY");
+        command
+    };
+    for arguments in [
+        &["check"][..],
+        &["check", "--json"],
+        &["render"],
+        &["simulate"],
+        &["simulate", "--json"],
+        &["explain", "mesos"],
+        &["explain", "lints", "--markdown"],
+        &["init"],
+        &["inventory", "--list"],
+        &["schema"],
+        &["man"],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = program().args(arguments).stdout(full).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        let said = "error: standard output cannot be written: No space left on device";
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
+        assert_eq!(err.matches(said).count(), 1, "{arguments:?}: {err}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program().args(arguments).stdout(writer).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+/// One place decides; what is for programs is the same everywhere.
+#[test]
+fn a_locale_without_unicode_gets_none() {
+    let folder = folder();
+    let text = |locale: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_provision"));
+        command.current_dir(folder.path()).env_remove("PROVISION_INVENTORY").args(arguments);
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().for_each(|name| _ = command.env_remove(name));
+        let output = command.envs(locale.iter().copied()).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let doubt = ["check", "-e", "spark.defaults.x\u{f6}=1", "-e", "cluster=\u{f6}"];
+    for arguments in [&["simulate"][..], &["--help"], &["explain", "bad-constraint"], &doubt] {
+        for locale in [&[][..], &[("LC_ALL", "C"), ("LANG", "C.UTF-8")], &[("LANG", "POSIX")]] {
+            let text = text(locale, arguments);
+            assert!(text.is_ascii() && text.len() > 20, "{locale:?} {arguments:?}: {text}");
+        }
+    }
+    let unicode = text(&[("LANG", "en_US.UTF-8")], &["simulate"]);
+    assert!(unicode.contains('\u{2588}'), "{unicode}");
+    let json = |locale| text(&[("LC_ALL", locale)], &["simulate", "--json"]);
+    assert_eq!(json("C"), json("C.UTF-8"));
 }

@@ -1,6 +1,5 @@
 //! `provision simulate`: which executors fit where, and how DRF would share the cluster.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -13,6 +12,7 @@ use crate::report::exit;
 use crate::simulate::application::applications;
 use crate::simulate::outlook::{Order, Plan, outlook};
 use crate::ui::line;
+use crate::ui::out::{self, Out};
 
 mod html;
 mod text;
@@ -22,7 +22,7 @@ mod text;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// One JSON object on standard output
+    /// One JSON object on standard output (docs/simulate.md)
     #[arg(long)]
     json: bool,
     /// Also write a page with the pictures, which needs nothing else
@@ -35,7 +35,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let inventory = load::inventory(&args.source)?.inventory;
+    let inventory = load::inventory(&args.source, load::Artefacts::MayBeMissing)?.inventory;
     // What the defaults alone make is of interest only where no workload is written.
     let applications = applications(&inventory);
     let plans: Vec<Plan<'_>> = applications
@@ -55,12 +55,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         files::replace(path, page, Readers::Others)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let mut out = std::io::stdout().lock();
     if args.json {
-        line(&mut out, &serde_json::to_string_pretty(&outlook)?);
+        out::data(&serde_json::to_string_pretty(&outlook)?);
     } else {
-        // A reader that has seen enough is no failure.
-        let _ = out.write_all(text::tables(&outlook, width()).as_bytes());
+        line(Out, text::tables(&outlook, width()).trim_end());
     }
     Ok(exit::OK)
 }

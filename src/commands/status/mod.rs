@@ -1,7 +1,6 @@
 //! `provision status`: how the cluster is, as its components say.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,8 @@ use crate::pipeline::{look, reach};
 use crate::plan::preflight;
 use crate::report::exit;
 use crate::ui::colour::{Colour, Stream};
-use crate::ui::{diagnosis, line, styled};
+use crate::ui::out::{self, Out};
+use crate::ui::{diagnosis, styled};
 
 pub(crate) mod data;
 pub(crate) mod text;
@@ -44,18 +44,18 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     if args.schema {
-        line(std::io::stdout().lock(), &serde_json::to_string_pretty(&data::schema())?);
+        out::data(&serde_json::to_string_pretty(&data::schema())?);
         return Ok(exit::OK);
     }
     loop {
         let (text, code) = look_once(args).await?;
-        if args.watch && std::io::stdout().is_terminal() {
-            styled(std::io::stdout().lock(), "\x1b[H\x1b[2J");
+        if args.watch && out::is_terminal() {
+            styled(Out, "\x1b[H\x1b[2J");
         }
         // What hosts say in it is harmless already.
         match args.output.json {
-            true => line(std::io::stdout().lock(), text.trim_end()),
-            false => styled(std::io::stdout().lock(), text.trim_end()),
+            true => out::data(text.trim_end()),
+            false => styled(Out, text.trim_end()),
         }
         if !args.watch {
             return Ok(code);
@@ -66,7 +66,9 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
 
 /// What is there now, in words or as one object, and the exit code for it.
 async fn look_once(args: &Args) -> anyhow::Result<(String, u8)> {
-    let session = load::session(&args.target.source, Some(&args.target.reach)).await?;
+    let session =
+        load::session(&args.target.source, Some(&args.target.reach), load::Artefacts::MayBeMissing)
+            .await?;
     let run = run_id();
     let quiet = Output { json: false, ..args.output.clone() };
     let recorder = recorder(&run, &quiet);

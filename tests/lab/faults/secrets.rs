@@ -325,7 +325,9 @@ fn fault_96_nobody_has_to_read_what_we_say() {
     ] {
         host.sh("rm -rf /opt/spark /opt/spark-3.5.1-*");
         let ran = shell(&host, &line, environment);
-        assert_eq!(ran.code, 0, "{line}: {ran:?}");
+        // What nobody could be told is an error of its own; the hosts are right all the same.
+        let code = i32::from(line.contains("/dev/full"));
+        assert_eq!(ran.code, code, "{line}: {ran:?}");
         host.is_converged(TASKS);
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn weights_share_as_simulate_said(lab: &Lab) {
     let simulated: Json = serde_json::from_str(&simulated.out).unwrap();
     let share = |role: &str| {
         let mut roles = simulated["sharing"]["roles"].as_array().unwrap().iter();
-        roles.find(|of| of["role"] == role).unwrap()["amounts"]["cpus"].as_f64().unwrap() / 1000.0
+        roles.find(|of| of["role"] == role).unwrap()["amounts"]["cpus"].as_f64().unwrap()
     };
     assert_eq!((share("etl"), share("adhoc")), (4.0, 2.0), "{simulated:#}");
 

@@ -95,7 +95,7 @@ impl Lab {
 
     fn process(&self, command: &str, sub: &[&str], more: &[&str]) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_provision"));
-        process.arg(command).args(sub).current_dir(&self.root);
+        process.arg(command).args(sub).current_dir(&self.root).env("LC_ALL", "C.UTF-8");
         // Whose own argument is something else takes the inventory by name.
         process.args((command == "diagnose").then_some("-i")).arg("inventories/demo.yaml");
         for set in self.sets.lock().unwrap().iter() {
