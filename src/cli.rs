@@ -11,7 +11,7 @@ use crate::ground::Problem;
 use crate::report::exit;
 use crate::ui::colour::{Colour, Stream};
 use crate::ui::{line, out};
-use crate::{commands, pipeline, ui};
+use crate::{commands, pipeline};
 
 /// The program: parses its arguments, does what they say, answers the exit code.
 pub async fn main() -> ExitCode {
@@ -19,7 +19,7 @@ pub async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(Refused::Config(problems)) => {
             let mut err = std::io::stderr().lock();
-            problems.iter().for_each(|problem| ui::line(&mut err, &problem.to_string()));
+            problems.iter().for_each(|problem| line(&mut err, &problem.to_string()));
             return ExitCode::from(exit::USAGE);
         }
         Err(Refused::Words(error)) => {

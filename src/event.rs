@@ -82,6 +82,17 @@ pub enum Event {
         /// Hosts that did not answer.
         unreachable: usize,
     },
+    /// A plan that is only shown would change this.
+    Pending {
+        /// The host.
+        host: HostName,
+        /// The task.
+        task: Task,
+        /// The resource.
+        resource: String,
+        /// What is not as wanted.
+        why: String,
+    },
     /// Something is left undone on purpose.
     Blocked {
         /// The host.

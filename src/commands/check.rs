@@ -18,16 +18,17 @@ use crate::template::Templates;
 use crate::ui::letters::Letters;
 use crate::ui::out::{self, Out};
 use crate::ui::problems::{Format, Texts, template_problem, write};
-use crate::ui::{junit, line};
+use crate::ui::screen::{self, Annotations};
+use crate::ui::{junit, line, step_summary};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// How problems are written
-    #[arg(long, value_enum, default_value = "human", conflicts_with = "json")]
-    format: Format,
+    /// How problems are written; without it for people, and in a GitHub workflow as annotations too
+    #[arg(long, value_enum, conflicts_with = "json")]
+    format: Option<Format>,
     /// The same as --format json
     #[arg(long)]
     json: bool,
@@ -103,13 +104,20 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
         problems.extend(bad_template(inventory, &templates));
     }
     problems.sort();
-    let format = if args.json { Format::Json } else { args.format };
+    let asked = if args.json { Some(Format::Json) } else { args.format };
+    let format = asked.unwrap_or(Format::Human);
     let texts = Texts { inventory: &text, templates: &templates };
     let style = if out::is_terminal() { Style::Coloured } else { Style::Plain };
     let text = write(&problems, texts, format, style);
     match format {
         Format::Json => out::bytes(text),
         _ => out::bytes(&*Letters::here().fit(&text)),
+    }
+    let variable = |name: &str| std::env::var(name).ok();
+    let annotated = screen::annotations(screen::Options::default(), &variable);
+    if asked.is_none() && annotated == Annotations::Written {
+        let text = write(&problems, texts, Format::Github, Style::Plain);
+        out::bytes(&*Letters::here().fit(&text));
     }
     let denied = match args.deny {
         Some(Deny::Warnings) => Severity::Warning,
@@ -123,15 +131,17 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let sum = match (&inventory, errors, warnings) {
+        (Some(inventory), 0, 0) => {
+            format!("ok: {} ({} hosts)", inventory.cluster, inventory.hosts.len())
+        }
+        _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+    };
     if format == Format::Human {
-        let sum = match (&inventory, errors, warnings) {
-            (Some(inventory), 0, 0) => {
-                format!("ok: {} ({} hosts)", inventory.cluster, inventory.hosts.len())
-            }
-            _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
-        };
         line(Out, &sum);
     }
+    let name = args.source.inventory.display().to_string();
+    step_summary::of_check(&variable, &name, &sum, &problems);
     let refused = problems.iter().any(|problem| problem.severity <= denied);
     Ok(if refused { exit::USAGE } else { exit::OK })
 }

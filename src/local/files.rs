@@ -105,6 +105,14 @@ pub fn write_into(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(content.as_ref())
 }
 
+/// Adds to the end of a file that somebody else has made and reads.
+///
+/// # Errors
+/// What the system says.
+pub fn add_to(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    OpenOptions::new().append(true).open(path)?.write_all(content.as_ref())
+}
+
 /// Opens a file of ours alone at its end, made where it is missing.
 ///
 /// # Errors

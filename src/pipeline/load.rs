@@ -7,14 +7,13 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::arguments::{Reach, Source};
-use super::quit::Quit;
+use super::quit;
 use crate::ground::HostName;
 use crate::inventory::show::Style;
 use crate::inventory::{Host, Inventory, Retired};
 use crate::lab;
 pub use crate::lints::load::Artefacts;
 use crate::lints::load::{Lab, Loaded, Refused, Request, load};
-use crate::report::exit;
 use crate::tasks::{Desired, World, desire};
 use crate::template::{BUILT_IN, Templates, meant};
 use crate::ui::line;
@@ -62,7 +61,7 @@ pub fn read(source: &Source, artefacts: Artefacts) -> Result<Loaded, Refused> {
 /// Reads an inventory, printing every problem.
 ///
 /// # Errors
-/// [`Quit`] with 1 when one of them is an error.
+/// [`Refused`](quit::Refused) when one of them is an error.
 pub fn inventory(source: &Source, artefacts: Artefacts) -> anyhow::Result<Loaded> {
     match read(source, artefacts) {
         Ok(loaded) => {
@@ -71,7 +70,7 @@ pub fn inventory(source: &Source, artefacts: Artefacts) -> anyhow::Result<Loaded
         }
         Err(refused) => {
             problems::print(&refused.problems, &refused.text);
-            Err(Quit(exit::USAGE).into())
+            Err(quit::Refused::of(refused.problems).into())
         }
     }
 }
@@ -115,7 +114,7 @@ pub async fn inputs(
 /// Reads what [`inputs`] does and says what should be true.
 ///
 /// # Errors
-/// As [`inputs`]; [`Quit`] with 1 when a template does not render.
+/// As [`inputs`]; [`Refused`](quit::Refused) when a template does not render.
 pub async fn session(
     source: &Source,
     reach: Option<&Reach>,
@@ -149,11 +148,12 @@ impl Session {
 }
 
 /// Says what is wrong with a template, at its line.
-pub fn refuse_template(why: &str, own: &BTreeMap<String, String>) -> Quit {
+pub fn refuse_template(why: &str, own: &BTreeMap<String, String>) -> quit::Refused {
     let texts = Texts { inventory: "", templates: own };
-    let shown = problems::write(&[template_problem(why)], texts, Format::Human, Style::Plain);
+    let problem = template_problem(why);
+    let shown = problems::write(std::slice::from_ref(&problem), texts, Format::Human, Style::Plain);
     line(std::io::stderr().lock(), shown.trim_end());
-    Quit(exit::USAGE)
+    quit::Refused::of(vec![problem])
 }
 
 /// `templates/` beside the inventory: name → text. What stands where a template of ours would and is none

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::quit::Quit;
+use super::quit::Refused;
 use crate::event::{Event, Sink};
-use crate::ground::HostName;
+use crate::ground::{HostName, Problem};
 use crate::mesos::units::parse_duration;
 use crate::remote::Ask as _;
 use crate::remote::fleet::{Fleet, OpenedFleet, Opening, Secrets, change};
@@ -38,7 +38,7 @@ pub struct Wait {
 /// Opens all hosts with the key that changes, waiting for other runs as long as was asked.
 ///
 /// # Errors
-/// [`Quit`] when a lock is not to be had; who holds it was said.
+/// [`Refused`] when a lock is not to be had; who holds it was said.
 pub async fn all(
     opening: &Opening,
     probes: &BTreeMap<HostName, Probe>,
@@ -61,18 +61,15 @@ pub async fn all(
         if let Some((host, holder)) = own {
             let other = whose(&opened.fleet, probes.keys(), &holder.pid).await;
             opened.fleet.close().await;
-            let text = format!(
-                "error: {host} and {other} are the same machine, which has one lock; nothing was changed; remove one of them from the inventory"
+            anyhow::bail!(
+                "{host} and {other} are the same machine, which has one lock; nothing was changed; remove one of them from the inventory"
             );
-            line(std::io::stderr().lock(), &text);
-            return Err(Quit(exit::USAGE).into());
         }
         opened.fleet.close().await;
         let orphans = locked.values().all(|holder| holder.controller == Controller::Gone);
         let limit = wait.limit.unwrap_or(if orphans { ORPHAN_LIMIT } else { Duration::ZERO });
         if began.elapsed() >= limit {
-            complain(&locked, wait.advice);
-            return Err(Quit(exit::LOCKED).into());
+            return Err(complain(&locked, wait.advice).into());
         }
         if said != locked {
             for (host, holder) in &locked {
@@ -102,10 +99,14 @@ async fn whose(
     if found.is_empty() { "another host".to_owned() } else { found.join(" or ") }
 }
 
-fn complain(locked: &BTreeMap<HostName, Holder>, advice: &str) {
+fn complain(locked: &BTreeMap<HostName, Holder>, advice: &str) -> Refused {
     let mut err = std::io::stderr().lock();
+    let mut found = Vec::new();
     for (host, holder) in locked {
-        line(&mut err, &format!("error: {host} is locked by {holder}"));
+        let message = format!("{host} is locked by {holder}");
+        line(&mut err, &format!("error: {message}"));
+        let problem = Problem::error(None, "locked", message).help(advice);
+        found.push((Some(host.clone()), problem));
     }
     let orphan = locked.iter().find(|(_, holder)| holder.controller != Controller::There);
     line(
@@ -117,6 +118,7 @@ fn complain(locked: &BTreeMap<HostName, Holder>, advice: &str) {
             None => format!("nothing was changed; {advice}"),
         },
     );
+    Refused { exit: exit::LOCKED, found }
 }
 
 /// Reads `10mins`; the units are those of the inventory's durations, and `s`, `m`, `h` beside them.

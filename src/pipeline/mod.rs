@@ -44,7 +44,6 @@ use hooks::Hooked;
 use load::Session;
 use look::Answers;
 use planning::Aim;
-use quit::{Quit, exit_code};
 
 /// A run that changes hosts, as it was asked for.
 pub struct Request<'a> {
@@ -134,9 +133,22 @@ impl Done {
 /// The order of a run that changes hosts.
 ///
 /// # Errors
-/// Whatever forbids its first action, as one sentence; [`Quit`] where that was said.
+/// [`Quit`](quit::Quit), where whatever forbids its first action was said.
 pub async fn change(request: &Request<'_>) -> anyhow::Result<Done> {
     let began = clock::now();
+    let id = run_id();
+    let recorder = recorder::recorder(&id, request.output);
+    let done = begun(request, began, id, &recorder).await;
+    done.map_err(|error| recorder::refused(&recorder, &error))
+}
+
+async fn begun(
+    request: &Request<'_>,
+    began: clock::Timestamp,
+    id: String,
+    recorder: &Arc<Recorder>,
+) -> anyhow::Result<Done> {
+    let recorder = Arc::clone(recorder);
     let session =
         load::session(request.source, Some(request.reach), load::Artefacts::Needed).await?;
     let scope = request.limits.scope(&session.inventory)?;
@@ -147,8 +159,6 @@ pub async fn change(request: &Request<'_>) -> anyhow::Result<Done> {
         // It writes none.
         (Aim::Verb(_), _) => Secrets::default(),
     };
-    let id = run_id();
-    let recorder = recorder::recorder(&id, request.output);
     if request.record == Keeping::Record {
         recorder.add(Box::new(record::EventLog::new(&id)));
     }
@@ -161,20 +171,16 @@ pub async fn change(request: &Request<'_>) -> anyhow::Result<Done> {
     recorder::started(&recorder, request.command, &session.inventory);
     let opening = reach::opening(&session.inventory, request.reach, &id)?;
     let mut run = Run { request, session, scope, id, began, opening, recorder, hooks };
-    let ended = async {
-        let probes = observe::probes(&run.session.inventory, &run.session.desired);
-        let sink = recorder::sink(&run.recorder);
-        let opened = lock::all(&run.opening, &probes, &sink, secrets, request.wait).await?;
-        run.say_interrupted(opened.interrupted);
-        let fleet = Arc::new(opened.fleet);
-        let done = run.under_lock(&fleet, opened.answers).await;
-        if let Some(fleet) = Arc::into_inner(fleet) {
-            fleet.close().await;
-        }
-        done
-    };
-    let ended = ended.await;
-    ended.map_err(|error| Quit(run.recorder.end(exit_code(&error))).into())
+    let probes = observe::probes(&run.session.inventory, &run.session.desired);
+    let sink = recorder::sink(&run.recorder);
+    let opened = lock::all(&run.opening, &probes, &sink, secrets, request.wait).await?;
+    run.say_interrupted(opened.interrupted);
+    let fleet = Arc::new(opened.fleet);
+    let done = run.under_lock(&fleet, opened.answers).await;
+    if let Some(fleet) = Arc::into_inner(fleet) {
+        fleet.close().await;
+    }
+    done
 }
 
 /// A run that has begun.

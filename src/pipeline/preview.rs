@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::arguments::{Limits, Reach, RunOutput, Source};
-use super::planning::Aim;
+use super::arguments::{Format, Limits, Reach, RunOutput, Source};
+use super::planning::{Aim, Findings};
 use super::recorder::{self, recorder};
-use super::{load, look, planning, reach, saved};
+use super::{load, look, planning, quit, reach, saved};
 use crate::event::{Event, Sink as _};
+use crate::inventory::Inventory;
 use crate::local::clock::run_id;
 use crate::observe;
 use crate::plan::Plan;
@@ -49,25 +50,41 @@ pub enum Pending {
 /// Plans and shows the plan: the exit code.
 ///
 /// # Errors
-/// Whatever keeps it from being made, as one sentence; [`Quit`](super::quit::Quit) where that was said.
+/// [`Quit`](super::quit::Quit), where whatever keeps it from being made was said.
 pub async fn show(request: &Request<'_>) -> anyhow::Result<u8> {
+    let run = run_id();
+    // Who reads says its result as one object; the events of it are progress, and nothing else stands beside it.
+    let output = match request.output.json {
+        true => RunOutput { json: false, format: Some(Format::Text), ..request.output.clone() },
+        false => request.output.clone(),
+    };
+    let recorder = recorder(&run, output);
+    let shown = made(request, &run, &recorder).await;
+    shown.map_err(|error| {
+        let found = quit::reasons(&error);
+        let quit = recorder::refused(&recorder, &error);
+        if request.output.json {
+            out::data(&object(&run, None, &found, quit::exit_code(&quit)));
+        }
+        quit
+    })
+}
+
+async fn made(request: &Request<'_>, run: &str, recorder: &Arc<Recorder>) -> anyhow::Result<u8> {
     if request.out.is_some() && request.source.inventory == Path::new("-") {
         anyhow::bail!("a saved plan names its inventory; write the inventory to a file");
     }
     let session =
         load::session(request.source, Some(request.reach), load::Artefacts::Needed).await?;
     let scope = request.limits.scope(&session.inventory)?;
-    let run = run_id();
-    // Who reads says its result as one object; the events of it are progress.
-    let recorder = recorder(&run, RunOutput { json: false, ..request.output.clone() });
-    recorder::started(&recorder, "plan", &session.inventory);
-    let opening = reach::opening(&session.inventory, request.reach, &run)?;
-    let opened = look::at_hosts(&session, &opening, &recorder::sink(&recorder)).await;
+    recorder::started(recorder, "plan", &session.inventory);
+    let opening = reach::opening(&session.inventory, request.reach, run)?;
+    let opened = look::at_hosts(&session, &opening, &recorder::sink(recorder)).await;
     let fleet = Arc::new(opened.fleet);
     let observed = observe::observed(&session.inventory, &session.desired, opened.answers);
     let aim = request.aim;
     let planned =
-        planning::make(&session, &fleet, observed, Vec::new(), aim, &scope, &recorder).await?;
+        planning::make(&session, &fleet, observed, Vec::new(), aim, &scope, recorder).await?;
     if let Some(fleet) = Arc::into_inner(fleet) {
         fleet.close().await;
     }
@@ -77,7 +94,7 @@ pub async fn show(request: &Request<'_>) -> anyhow::Result<u8> {
     }
     if let Some(path) = request.out {
         let (source, limits) = (request.source, request.limits);
-        let saved = saved::save(&session, &planned, &scope, source, limits, aim, &run);
+        let saved = saved::save(&session, &planned, &scope, source, limits, aim, run);
         saved::write(path, &saved)?;
     }
     let plan = &planned.plan;
@@ -88,23 +105,18 @@ pub async fn show(request: &Request<'_>) -> anyhow::Result<u8> {
     } else {
         exit::OK
     };
-    emit_end(&recorder, plan, code);
-    if request.output.json {
-        let found: Vec<_> = planned
-            .found
-            .iter()
-            .map(|(host, problem)| serde_json::json!({"host": host, "problem": problem}))
-            .collect();
-        let all = serde_json::json!({
-            "v": crate::event::VERSION,
-            "run": run,
-            "cluster": session.inventory.cluster,
-            "inventory": session.inventory.digest,
-            "plan": plan,
-            "preflight": found,
-            "exit": code,
+    for (host, action) in plan.actions().filter(|(_, action)| action.later.is_none()) {
+        recorder.emit(Event::Pending {
+            host: host.clone(),
+            task: action.task,
+            resource: action.id().to_string(),
+            why: action.why(),
         });
-        out::data(&all.to_string());
+    }
+    emit_end(recorder, plan, code);
+    if request.output.json {
+        let of = Some((&*session.inventory, plan));
+        out::data(&object(run, of, &planned.found, code));
     } else {
         ui::plan::show(&Shown::of(plan), request.look);
         if let Some(path) = request.out {
@@ -114,6 +126,24 @@ pub async fn show(request: &Request<'_>) -> anyhow::Result<u8> {
         }
     }
     Ok(code)
+}
+
+/// The plan as one object; without one, why there is none.
+fn object(run: &str, of: Option<(&Inventory, &Plan)>, found: &Findings, exit: u8) -> String {
+    let found: Vec<_> = found
+        .iter()
+        .map(|(host, problem)| serde_json::json!({"host": host, "problem": problem}))
+        .collect();
+    let all = serde_json::json!({
+        "v": crate::event::VERSION,
+        "run": run,
+        "cluster": of.map(|(inventory, _)| &inventory.cluster),
+        "inventory": of.map(|(inventory, _)| &inventory.digest),
+        "plan": of.map(|(_, plan)| plan),
+        "preflight": found,
+        "exit": exit,
+    });
+    all.to_string()
 }
 
 fn emit_end(recorder: &Recorder, plan: &Plan, code: u8) {

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use super::arguments::RunOutput;
+use super::quit::{self, Quit};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::ui::github::Github;
@@ -11,6 +12,7 @@ use crate::ui::junit::Junit;
 use crate::ui::log::Log;
 use crate::ui::page::Page;
 use crate::ui::screen::{self, Annotations, Stderr};
+use crate::ui::step_summary::StepSummary;
 use crate::ui::{Recorder, Render};
 
 /// The recorder of a run, drawing as asked.
@@ -32,7 +34,18 @@ pub fn recorder(run: &str, output: impl Into<RunOutput>) -> Arc<Recorder> {
     if screen::annotations(output.screen(), &variable) == Annotations::Written {
         renderers.push(Box::new(Github));
     }
+    if let Some(summary) = StepSummary::of_workflow(&variable) {
+        renderers.push(Box::new(summary));
+    }
     Arc::new(Recorder::new(run, renderers))
+}
+
+/// Ends a run that was refused: whoever reads its events hears why, too.
+pub fn refused(recorder: &Recorder, error: &anyhow::Error) -> anyhow::Error {
+    for (host, problem) in quit::reasons(error) {
+        recorder.tell(Event::Problem { problem, host });
+    }
+    Quit(recorder.end(quit::exit_code(error))).into()
 }
 
 /// As a sink.

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod problems;
 pub mod screen;
 pub mod spinner;
+pub mod step_summary;
 pub mod summary;
 pub mod visible;
 
@@ -31,6 +32,11 @@ pub mod visible;
 pub trait Render: Send + std::fmt::Debug {
     /// Draws one event.
     fn draw(&mut self, event: &Stamped);
+
+    /// Whether it draws for people, who are told of some things otherwise.
+    fn is_for_people(&self) -> bool {
+        false
+    }
 }
 
 /// Takes events, stamps them, sums them up and hands them to every renderer.
@@ -76,14 +82,12 @@ impl Recorder {
         exit
     }
 
-    /// How long the run has taken.
-    pub fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+    /// Says something to programs alone: people have been told already, in more words.
+    pub fn tell(&self, event: Event) {
+        self.draw(event, |renderer| !renderer.is_for_people());
     }
-}
 
-impl Sink for Recorder {
-    fn emit(&self, event: Event) {
+    fn draw(&self, event: Event, who: impl Fn(&dyn Render) -> bool) {
         let stamped = Stamped {
             v: VERSION,
             ts: clock::rfc3339(clock::now()),
@@ -93,9 +97,20 @@ impl Sink for Recorder {
         };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.0.add(&stamped.event);
-        for renderer in &mut inner.1 {
+        for renderer in inner.1.iter_mut().filter(|renderer| who(&***renderer)) {
             renderer.draw(&stamped);
         }
+    }
+
+    /// How long the run has taken.
+    pub fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}
+
+impl Sink for Recorder {
+    fn emit(&self, event: Event) {
+        self.draw(event, |_| true);
     }
 }
 

@@ -35,6 +35,10 @@ impl Render for Plain {
             styled(std::io::stderr().lock(), &text);
         }
     }
+
+    fn is_for_people(&self) -> bool {
+        true
+    }
 }
 
 /// A line of an event, its first word or two in their colour: red is wrong, yellow was changed, green is

@@ -107,6 +107,10 @@ impl Render for Spinner {
     fn draw(&mut self, event: &Stamped) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).draw(event);
     }
+
+    fn is_for_people(&self) -> bool {
+        true
+    }
 }
 
 /// Whether an event is shown by what moves and needs no line of its own.

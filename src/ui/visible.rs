@@ -14,7 +14,9 @@ pub fn event(event: Event) -> Event {
         }
         Event::HostUnreachable { reason, .. } | Event::Blocked { reason, .. } => all([reason]),
         Event::StageStarted { stage, .. } | Event::WaveStarted { stage, .. } => all([stage]),
-        Event::ActionStarted { resource, why, .. } => all([resource, why]),
+        Event::ActionStarted { resource, why, .. } | Event::Pending { resource, why, .. } => {
+            all([resource, why]);
+        }
         Event::ActionOutput { resource, text: said, .. } => {
             all([resource]);
             *said = text(said);

@@ -14,6 +14,7 @@ mod hooks;
 mod hostile;
 mod house;
 mod inventory;
+mod junit;
 mod lab_host;
 mod laws;
 mod lints;

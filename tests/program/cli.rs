@@ -113,6 +113,76 @@ fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
     assert!(events.iter().any(|event| event["event"] == "host_unreachable"));
 }
 
+/// A bad inventory is told to whoever reads events, a report or a summary, and not only to people.
+#[test]
+fn a_bad_inventory_is_told_in_every_form() {
+    let files = Files::new();
+    let bad = files.path("bad.yaml");
+    fs::write(&bad, "version: 1\ncluster: c\nhosts: 3\n").unwrap();
+    for arguments in [
+        &["apply", "-y", "--json"][..],
+        &["plan"],
+        &["restart", "-y", "--json"],
+        &["smoke", "--json"],
+    ] {
+        let (junit, log, steps) =
+            (files.path("j.xml"), files.path("run.log"), files.path("steps.md"));
+        let _ = fs::remove_file(&log);
+        fs::write(&steps, "before\n").unwrap();
+        let output = command(arguments)
+            .args([&bad, "--junit", &junit, "--log-file", &log])
+            .envs([("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", &steps)])
+            .output()
+            .unwrap();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
+        let events: Vec<Json> = fs::read_to_string(&log)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let at = |event: &&Json| event["problem"]["place"]["line"] == 3;
+        assert!(events.iter().any(|event| event["event"] == "problem" && at(&event)), "{events:?}");
+        assert_eq!(events.last().unwrap()["event"], "run_ended");
+        let xml = fs::read_to_string(junit).unwrap();
+        assert!(xml.contains("<failure message=") && xml.contains("bad.yaml:3:"), "{xml}");
+        let page = fs::read_to_string(steps).unwrap();
+        assert!(page.starts_with("before\n### provision") && page.contains("| error |"), "{page}");
+        // Said once to people, as a snippet.
+        assert_eq!(err.matches("error[wrong-type]").count(), 1, "{err}");
+        match arguments.contains(&"--json") {
+            true => assert_eq!(out.lines().count(), events.len(), "{out}"),
+            false => assert!(out.contains("::error file="), "{out}"),
+        }
+    }
+    let output = command(&["plan", "--json", &bad]).env("GITHUB_ACTIONS", "true").output().unwrap();
+    let whole: Json = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+    assert_eq!((&whole["exit"], &whole["plan"]), (&1.into(), &Json::Null));
+    assert_eq!(whole["preflight"][0]["problem"]["severity"], "error", "{whole}");
+}
+
+/// In a workflow `check` annotates by itself, beside what people read, and adds to the step's summary.
+#[test]
+fn a_workflow_is_annotated_by_check() {
+    let files = Files::new();
+    let (bad, steps) = (files.path("bad.yaml"), files.path("steps.md"));
+    fs::write(&bad, "version: 1\ncluster: c\nhosts: 3\n").unwrap();
+    fs::write(&steps, "").unwrap();
+    let check = |more: &[&str]| {
+        let github = [("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", &*steps)];
+        let output = command(&[&["check", &bad], more].concat()).envs(github).output().unwrap();
+        text(&output.stdout).to_owned()
+    };
+    let out = check(&[]);
+    assert!(out.contains("::error file=") && out.contains("error[wrong-type]"), "{out}");
+    assert!(!check(&["--format", "human"]).contains("::error"));
+    let json: Json = serde_json::from_str(&check(&["--json"])).unwrap();
+    assert!(json["errors"].as_u64().unwrap() > 0);
+    let page = fs::read_to_string(steps).unwrap();
+    assert_eq!(page.matches("### provision check: ").count(), 3, "{page}");
+    assert!(page.contains("| error | "), "{page}");
+}
+
 #[test]
 fn json_is_all_that_is_on_standard_output() {
     let files = Files::new();
@@ -308,6 +378,7 @@ fn command(arguments: &[&str]) -> Command {
     for name in [
         "CI",
         "GITHUB_ACTIONS",
+        "GITHUB_STEP_SUMMARY",
         "NO_COLOR",
         "CLICOLOR",
         "CLICOLOR_FORCE",

@@ -57,6 +57,12 @@ pub(crate) fn all(said: &str) -> Vec<Event> {
             problem: Problem::warning(None, "little-memory", text()),
             host: Some(a1.clone()),
         },
+        Event::Pending {
+            host: a1.clone(),
+            task: Task::Base,
+            resource: "file /etc/hosts".into(),
+            why: text(),
+        },
         Event::Blocked { host: m1.clone(), task: Task::Masters, reason: text() },
         Event::StageStarted { stage: "Mesos agents".into(), hosts: 2, actions: 5 },
         Event::WaveStarted {
