@@ -43,7 +43,7 @@ struct What {
 
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
-    let session = load::session(&args.source, None, load::Artefacts::MayBeMissing).await?;
+    let session = load::unremarked(&args.source).await?;
     let inventory = &session.inventory;
     let value = match &args.what.host {
         // `{}` would look like a host without variables. Ansible never asks: `_meta` has told it of all.

@@ -63,16 +63,17 @@ pub fn read(source: &Source, artefacts: Artefacts) -> Result<Loaded, Refused> {
 /// # Errors
 /// [`Refused`](quit::Refused) when one of them is an error.
 pub fn inventory(source: &Source, artefacts: Artefacts) -> anyhow::Result<Loaded> {
-    match read(source, artefacts) {
-        Ok(loaded) => {
-            problems::print(&loaded.warnings, &loaded.text);
-            Ok(loaded)
-        }
-        Err(refused) => {
-            problems::print(&refused.problems, &refused.text);
-            Err(quit::Refused::of(refused.problems).into())
-        }
-    }
+    let loaded = sound(source, artefacts)?;
+    problems::print(&loaded.warnings, &loaded.text);
+    Ok(loaded)
+}
+
+/// The same without a word on what is doubtful.
+fn sound(source: &Source, artefacts: Artefacts) -> anyhow::Result<Loaded> {
+    read(source, artefacts).map_err(|refused| {
+        problems::print(&refused.problems, &refused.text);
+        quit::Refused::of(refused.problems).into()
+    })
 }
 
 /// Reads an inventory and its templates, bent towards the twin and the login that were asked for.
@@ -84,7 +85,11 @@ pub async fn inputs(
     reach: Option<&Reach>,
     artefacts: Artefacts,
 ) -> anyhow::Result<Inputs> {
-    let Loaded { mut inventory, text, .. } = self::inventory(source, artefacts)?;
+    bent(self::inventory(source, artefacts)?, source, reach).await
+}
+
+async fn bent(loaded: Loaded, source: &Source, reach: Option<&Reach>) -> anyhow::Result<Inputs> {
+    let Loaded { mut inventory, text, .. } = loaded;
     if source.lab {
         let twin = lab::find(&inventory.cluster).await?.with_context(|| {
             format!(
@@ -120,7 +125,19 @@ pub async fn session(
     reach: Option<&Reach>,
     artefacts: Artefacts,
 ) -> anyhow::Result<Session> {
-    let Inputs { inventory, templates, own, text } = inputs(source, reach, artefacts).await?;
+    whole(inputs(source, reach, artefacts).await?)
+}
+
+/// The same for a program that takes whatever else is said for an error, as Ansible does.
+///
+/// # Errors
+/// As [`session`].
+pub async fn unremarked(source: &Source) -> anyhow::Result<Session> {
+    whole(bent(sound(source, Artefacts::MayBeMissing)?, source, None).await?)
+}
+
+fn whole(inputs: Inputs) -> anyhow::Result<Session> {
+    let Inputs { inventory, templates, own, text } = inputs;
     let world = World { inventory: &inventory, templates: &templates };
     let desired = desire(&world).map_err(|why| refuse_template(&why, &own))?;
     Ok(Session { inventory: Arc::new(inventory), desired, templates, text })

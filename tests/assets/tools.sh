@@ -1,12 +1,12 @@
 #!/bin/sh
 # Installs what the tests run against beside Rust: shells, sshd, sudo, ShellCheck, systemd, a JDK and ZooKeeper's
-# jars, Python for Spark, a browser. Idempotent; says what is missing where it may not install.
+# jars, Python for Spark, a browser, Ansible. Idempotent; says what is missing where it may not install.
 set -eu
 
 # command:package, and one jar that tells of its package
 TOOLS='busybox:busybox dash:dash bash:bash fish:fish tcsh:tcsh shellcheck:shellcheck sshd:openssh-server ssh:openssh-client
 sudo:sudo javac:default-jdk-headless python3:python3 dpkg-deb:dpkg cc:gcc curl:curl
-systemd-analyze:systemd nft:nftables unshare:util-linux chromium:chromium'
+systemd-analyze:systemd nft:nftables unshare:util-linux chromium:chromium ansible-inventory:ansible-core'
 JAR=/usr/share/java/zookeeper.jar
 PATH=$PATH:/usr/sbin:/sbin
 

@@ -8,6 +8,7 @@
 )]
 
 mod action;
+mod ansible;
 #[path = "../core/support/chromium.rs"]
 mod chromium;
 mod cli;
