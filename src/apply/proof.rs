@@ -91,23 +91,24 @@ pub(super) async fn unseen<Hosts: Change>(
     elsewhere.then(|| format!("tasks of framework {framework} ran elsewhere than on {agent}"))
 }
 
-/// Why a proof that goes through Mesos failed or hung: the broken rung of its ladder. `None` for others, and
-/// where nothing is wrong on the way.
+/// Why a proof failed or hung: that its time was over, and for one that goes through Mesos the broken rung of its
+/// ladder. `None` where neither is so.
 pub(super) async fn cause<Hosts: Change>(
     engine: &Engine<Hosts>,
     client: &HostName,
     proof: &Proof,
     output: &str,
 ) -> Option<String> {
-    if proof.name == "pi-in-image" {
-        return None;
-    }
-    let words = broken_rung(engine, client, proof, output).await?;
+    let words = match proof.name.as_str() {
+        "pi-in-image" => None,
+        _ => broken_rung(engine, client, proof, output).await,
+    };
     // However far it came: it was given up for the time that it took.
-    Some(match said(output, "stopped after ") {
-        Some(limit) => format!("timed out after {limit}; {words}"),
-        None => words,
-    })
+    match (said(output, "stopped after "), words) {
+        (Some(limit), Some(words)) => Some(format!("timed out after {limit}; {words}")),
+        (Some(limit), None) => Some(format!("timed out after {limit}")),
+        (None, words) => words,
+    }
 }
 
 async fn broken_rung<Hosts: Change>(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::pipeline::arguments::{Difference, Limits, RunOutput, Source, Target, again};
+use crate::pipeline::arguments::{Difference, Limits, RunOutput, Source, Target, next};
 use crate::pipeline::planning::Aim;
 use crate::pipeline::preview::{self, Pending};
 use crate::pipeline::{self, After, Keeping, Proofs, Request, confirm, lock, saved};
@@ -114,10 +114,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     })
     .await?;
     if !args.output.json {
-        let again = again(command, &source, &limits);
+        let next = next(command, &source, &limits);
         let words = match verb {
-            None => summary::text(&done.inventory, &done.report, &again, done.leader.as_ref()),
-            Some(_) => summary::outcome(&done.inventory, &done.report, &again),
+            None => summary::text(&done.inventory, &done.report, &next, done.serving()),
+            Some(_) => summary::outcome(&done.inventory, &done.report, &next),
         };
         line(Out, words.trim_end());
         if let Some(closing) = done.closing(command) {

@@ -2,7 +2,7 @@
 //! nothing counts as proven yet; what it proves is stamped as ever.
 
 use crate::event::SmokeOutcome;
-use crate::pipeline::arguments::{Limits, RunOutput, Target, again};
+use crate::pipeline::arguments::{Limits, RunOutput, Target, next};
 use crate::pipeline::planning::Aim;
 use crate::pipeline::{self, After, Keeping, Proofs, Request, lock};
 use crate::plan::Plan;
@@ -53,8 +53,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     if !args.output.json {
         // Smoke has no `-t`: it is one task.
         let limits = Limits { tasks: Vec::new(), ..limits };
-        let command = again("smoke", &args.target.source, &limits);
-        let words = summary::text(&done.inventory, &done.report, &command, done.leader.as_ref());
+        let next = next("smoke", &args.target.source, &limits);
+        let words = summary::text(&done.inventory, &done.report, &next, done.serving());
         line(Out, words.trim_end());
         line(Out, &counts(&done.report));
     }

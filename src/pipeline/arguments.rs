@@ -18,6 +18,7 @@ use crate::tasks::{self, Task};
 use crate::ui::log::LogFile;
 use crate::ui::plain::Verbosity;
 use crate::ui::screen::{self, Annotations};
+use crate::ui::summary::Next;
 
 /// Which inventory, and how it is read.
 #[derive(Debug, Clone, Args)]
@@ -207,16 +208,27 @@ impl Limits {
     }
 }
 
+/// What may be typed after a run.
+pub fn next(command: &str, source: &Source, limits: &Limits) -> Next {
+    let words = named(source);
+    let words = without_passwords(&quote_all(words.iter().map(String::as_str)));
+    Next { again: again(command, source, limits), source: words }
+}
+
+/// The words that name an inventory and what is said with it.
+fn named(source: &Source) -> Vec<String> {
+    let mut words = vec![source.inventory.to_string_lossy().into_owned()];
+    words.extend(source.lab.then(|| "--lab".to_owned()));
+    words.extend(source.sets.iter().flat_map(|set| ["-e".to_owned(), set.clone()]));
+    words
+}
+
 /// The words that ask for the same again.
 pub fn again(command: &str, source: &Source, limits: &Limits) -> String {
-    let inventory = source.inventory.to_string_lossy();
     let tasks = limits.tasks.join(",");
+    let named = named(source);
     let mut words = vec!["provision"];
-    words.extend(command.split(' ').chain([&*inventory]));
-    if source.lab {
-        words.push("--lab");
-    }
-    words.extend(source.sets.iter().flat_map(|set| ["-e", set]));
+    words.extend(command.split(' ').chain(named.iter().map(String::as_str)));
     words.extend(limits.limit.iter().flat_map(|limit| ["-l", limit]));
     if !tasks.is_empty() {
         words.extend(["-t", &*tasks]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::apply::{Engine, Nobody, Stop};
 use crate::event::{Event, Sink as _};
 use crate::ground::{HostName, Problem};
-use crate::health::Masters;
+use crate::health::{Dispatcher, Health, Masters, Member};
 use crate::inventory::Inventory;
 use crate::local::clock::{self, run_id};
 use crate::observe;
@@ -17,7 +17,8 @@ use crate::plan::{Plan, Scope};
 use crate::remote::fleet::{Fleet, Opening, Secrets};
 use crate::remote::shell::Changer;
 use crate::report::{Report, exit};
-use crate::tasks::Desired;
+use crate::tasks::{Desired, Task};
+use crate::ui::summary::Serving;
 use crate::ui::{Recorder, summary};
 
 pub mod arguments;
@@ -115,6 +116,8 @@ pub struct Done {
     pub report: Report,
     /// Who leads the masters in the end.
     pub leader: Option<HostName>,
+    /// Whether a dispatcher answers in the end.
+    pub dispatcher: bool,
     /// How long it took.
     pub seconds: f64,
     /// The exit code.
@@ -127,6 +130,11 @@ impl Done {
         let Plan { blocked, unreachable, .. } = &self.plan;
         let nothing = self.plan.is_empty() && blocked.is_empty() && unreachable.is_empty();
         (!nothing).then(|| summary::closing(command, &self.report, self.code, self.seconds))
+    }
+
+    /// What serves in the end.
+    pub fn serving(&self) -> Serving<'_> {
+        Serving { leader: self.leader.as_ref(), dispatcher: self.dispatcher }
     }
 }
 
@@ -263,10 +271,14 @@ impl Run<'_> {
             Some(hooks) => engine.apply(&plan, hooks).await,
             None => engine.apply(&plan, &Nobody).await,
         }
-        let leader = if plan.is_empty() {
-            planned.observed.judged.leader.clone()
+        let serves = |health: &Health| health.members.values().any(|it| *it == Member::Serving);
+        let (leader, dispatcher) = if plan.is_empty() {
+            let judged = &planned.observed.judged;
+            (judged.leader.clone(), judged.health.get(&Task::Dispatcher).is_some_and(serves))
         } else {
-            engine.health(&Masters, &self.session.inventory).await.leader
+            let inventory = &self.session.inventory;
+            let masters = engine.health(&Masters, inventory).await;
+            (masters.leader, serves(&engine.health(&Dispatcher, inventory).await))
         };
         drop(engine);
 
@@ -290,7 +302,7 @@ impl Run<'_> {
 
         let inventory = Arc::clone(&self.session.inventory);
         let seconds = recorder.seconds();
-        Ok(Done { inventory, plan, report, leader, seconds, code })
+        Ok(Done { inventory, plan, report, leader, dispatcher, seconds, code })
     }
 
     /// Actions of earlier runs that were cut short.

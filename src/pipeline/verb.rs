@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arguments::{Difference, Limits, RunOutput, Target, again};
+use super::arguments::{Difference, Limits, RunOutput, Target, next};
 use super::planning::Aim;
 use super::preview::{self, Pending};
 use super::{After, Done, Keeping, Proofs, Request, change, confirm, lock};
 use crate::plan::verbs::Verb;
 use crate::ui::out::Out;
+use crate::ui::summary::Next;
 use crate::ui::{line, summary};
 
 /// How a change is made that was planned.
@@ -105,7 +106,7 @@ impl Asked {
                 Verb::Drain | Verb::Undrain => &Limits::default(),
                 _ => limits,
             };
-            say(name, &again(words, &target.source, limits), &done);
+            say(name, &next(words, &target.source, limits), &done);
         }
         Ok(done.code)
     }
@@ -113,8 +114,8 @@ impl Asked {
 
 const NOTHING: &str = "There is nothing to do.";
 
-fn say(name: &str, again: &str, done: &Done) {
-    let words = summary::outcome(&done.inventory, &done.report, again);
+fn say(name: &str, next: &Next, done: &Done) {
+    let words = summary::outcome(&done.inventory, &done.report, next);
     if !words.is_empty() {
         line(Out, words.trim_end());
     }

@@ -165,3 +165,41 @@ fn base(inventory: &Inventory, spark: &Spark, image: &str) -> String {
         &settings.join("\n"),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::lints::load::{Lab, load_text};
+    use crate::template::Templates;
+
+    /// Waiting longer proves nothing else; asking for more does.
+    #[test]
+    fn a_changed_time_limit_undoes_no_proof() {
+        let text = "version: 1\ncluster: c\nhosts: { m1: { address: 10.0.0.1 } }\n\
+            zookeeper: { servers: { m1: 1 } }\n\
+            mesos: { version: 1.11.0, package: { preinstalled: true }, masters: { hosts: [m1] }, \
+            agents: { p: { hosts: [m1], resources: { cpus: 2, mem: 4GB } } } }\n\
+            spark: { version: 3.5.1, archive: { url: 'https://x/s.tgz', sha256: \
+            0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a }, clients: { hosts: [m1] }, \
+            dispatcher: { hosts: [m1] } }\n";
+        let templates = Templates::new(&Default::default()).unwrap();
+        let proofs = |set: &str| -> Vec<(String, String, String)> {
+            let sets = [set.to_owned()];
+            let loaded = load_text("i", text.as_bytes(), Path::new("/"), &sets, Lab::No).unwrap();
+            let world = World { inventory: &loaded.inventory, templates: &templates };
+            let wishes = desire(&world).unwrap();
+            let proofs = wishes.values().flatten().filter_map(|it| it.resource.get::<Proof>());
+            proofs.map(|it| (it.name.clone(), it.digest.clone(), it.script.clone())).collect()
+        };
+        let (brief, long) = (proofs("smoke.timeout=15secs"), proofs("smoke.timeout=9mins"));
+        let more = proofs("smoke.slices=77");
+        assert!(brief.len() >= 4, "{}", brief.len());
+        for ((a, b), c) in brief.iter().zip(&long).zip(&more) {
+            assert_eq!((&a.0, &a.1), (&b.0, &b.1));
+            assert_ne!(a.2, b.2, "{} does not heed its limit", a.0);
+            assert_ne!(a.1, c.1, "{} does not heed its slices", a.0);
+        }
+    }
+}

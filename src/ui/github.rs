@@ -53,6 +53,11 @@ pub fn annotations(event: &Event) -> Vec<String> {
             let host = host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
             error(format!("smoke {check} failed{host}"), detail)
         }
+        Event::SmokeResult { check, host, result: SmokeOutcome::NoRoom, detail, .. } => {
+            let host = host.as_ref().map_or(String::new(), |host| format!(" on {host}"));
+            let title = format!("smoke {check} found no room{host}");
+            vec![annotation(Severity::Warning, None, &title, detail)]
+        }
         Event::Blocked { host, task, reason } => {
             vec![annotation(Severity::Warning, None, &format!("{task} on {host} blocked"), reason)]
         }

@@ -89,7 +89,7 @@ impl Cases {
                     Outcome::NotRun(why) => skipped(why),
                     Outcome::Skipped => skipped("something before it failed"),
                     Outcome::Failed { status, reason } => {
-                        failed(&format!("{reason} (status {status})"))
+                        failed(&super::plain::failed(reason, *status))
                     }
                     Outcome::Lost(why) => error(why),
                 };
@@ -141,7 +141,11 @@ impl Cases {
             Event::SmokeResult { check, host, result, detail, seconds, engine, .. } => {
                 let result = match result {
                     SmokeOutcome::Passed => TestCaseStatus::success(),
-                    SmokeOutcome::Failed | SmokeOutcome::NoRoom => failed(detail),
+                    SmokeOutcome::Failed => failed(detail),
+                    // Not proven, and the exit code says so; but nothing is wrong.
+                    SmokeOutcome::NoRoom => {
+                        unsuccessful(NonSuccessKind::Failure, "no_room", detail)
+                    }
                     SmokeOutcome::NotRun => skipped(detail),
                 };
                 self.push(host.as_ref(), "smoke", check, *seconds, result);

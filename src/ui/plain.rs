@@ -99,7 +99,7 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
                 Outcome::Unchanged => ("ok", String::new()),
                 Outcome::NotRun(why) => ("not_run", format!(": {why}")),
                 Outcome::Failed { status, reason } => {
-                    ("FAILED", format!(": {reason} (status {status})"))
+                    ("FAILED", format!(": {}", failed(reason, *status)))
                 }
                 Outcome::Lost(why) => ("LOST", format!(": {why}")),
                 Outcome::Skipped => ("skipped", String::new()),
@@ -137,6 +137,18 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
         _ => return Vec::new(),
     };
     vec![one]
+}
+
+/// Why something failed, with its exit status where that tells more.
+pub fn failed(reason: &str, status: i32) -> String {
+    match status {
+        // It was not a command that failed.
+        0 => reason.to_owned(),
+        // Source: timeout(1), and a shell's 128 + SIGKILL.
+        124 => format!("{reason} (timed out)"),
+        137 => format!("{reason} (it was killed)"),
+        status => format!("{reason} (status {status})"),
+    }
 }
 
 /// A duration for people.

@@ -8,26 +8,61 @@ use crate::ground::{Endpoint, HostName};
 use crate::inventory::Inventory;
 use crate::plan::shown::{Hosts, grouped};
 use crate::plan::text::counted;
-use crate::report::{Report, exit};
+use crate::report::{Failure, Report, exit};
 use crate::tasks::image::HOME;
 
+/// What may be typed next, as this run was asked for.
+#[derive(Debug, Clone)]
+pub struct Next {
+    /// The same once more.
+    pub again: String,
+    /// The inventory and what is said with it: `inventory.yaml --lab`.
+    pub source: String,
+}
+
+impl Next {
+    /// What shows why something failed, where more is known than was said.
+    fn cause(&self, inventory: &Inventory, failure: &Failure) -> Option<String> {
+        let unit = match failure.action.strip_prefix("service ") {
+            Some(unit) => Some(unit),
+            None if failure.action == "gate" => failure.task.unit(inventory),
+            None => None,
+        };
+        let Next { source, .. } = self;
+        if let Some(unit) = unit {
+            return Some(format!("provision logs {} {source} --unit {unit}", failure.host));
+        }
+        // In the image alone nothing of Mesos takes part.
+        let job = failure.action.strip_prefix("proof ").filter(|proof| *proof != "pi-in-image");
+        job.map(|_| format!("provision diagnose -i {source}"))
+    }
+}
+
+/// What of a cluster serves in the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Serving<'a> {
+    /// Who leads the masters.
+    pub leader: Option<&'a HostName>,
+    /// Whether a dispatcher answers.
+    pub dispatcher: bool,
+}
+
 /// The closing summary of a run that was to make a cluster: how it went, and where it is.
-pub fn text(
-    inventory: &Inventory,
-    report: &Report,
-    command: &str,
-    leader: Option<&HostName>,
-) -> String {
-    let mut text = outcome(inventory, report, command);
+pub fn text(inventory: &Inventory, report: &Report, next: &Next, serving: Serving<'_>) -> String {
+    let mut text = outcome(inventory, report, next);
     if matches!(report.exit(), exit::OK | exit::SMOKE) {
-        text.push_str(&places(inventory, report, leader));
+        text.push_str(&places(inventory, report, serving));
     }
     text
 }
 
-/// How a run went.
-pub fn outcome(inventory: &Inventory, report: &Report, command: &str) -> String {
+/// What the engine says of the whole of an action's output: `log on HOST: PATH`.
+const LOG: &str = "log on ";
+
+/// How a run went. What actions printed was shown when they ended.
+pub fn outcome(inventory: &Inventory, report: &Report, next: &Next) -> String {
     let mut text = String::new();
+    let command = &next.again;
     let failed = report.failed_hosts();
     let mut words = Vec::new();
     for host in inventory.hosts.keys() {
@@ -54,10 +89,15 @@ pub fn outcome(inventory: &Inventory, report: &Report, command: &str) -> String 
             "\nerror: {} failed on {} at {}\n  cause: {}",
             failure.action, failure.host, failure.task, failure.cause
         );
-        for line in failure.output.lines() {
-            let _ = writeln!(text, "  | {line}");
+        for line in failure.output.lines().filter(|line| line.starts_with(LOG)) {
+            let _ = writeln!(text, "  {line}");
         }
-        let _ = writeln!(text, "  next: mend it, then run `{command}` again; it goes on from here");
+        let cause = next.cause(inventory, failure);
+        let cause = cause.map(|words| format!("`{words}` shows why; ")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  next: {cause}mend it, then run `{command}` again; it goes on from here"
+        );
     }
     let unreachable: Vec<_> =
         report.unreachable.iter().map(|(host, why)| (host.clone(), why.clone())).collect();
@@ -125,15 +165,16 @@ pub fn closing(command: &str, report: &Report, code: u8, seconds: f64) -> String
 }
 
 /// Where the cluster is, and how to submit to it.
-fn places(inventory: &Inventory, report: &Report, leader: Option<&HostName>) -> String {
+fn places(inventory: &Inventory, report: &Report, serving: Serving<'_>) -> String {
     let mut text = String::new();
     let at = |host: &HostName| inventory.hosts.get(host).map(|host| host.address);
-    if let Some(host) = leader.and_then(|host| inventory.hosts.get(host)) {
+    if let Some(host) = serving.leader.and_then(|host| inventory.hosts.get(host)) {
         let _ = writeln!(text, "Mesos:      {} (leading)", inventory.master_at(host).http());
     }
     let _ = writeln!(text, "Master URL: mesos://{}", inventory.zookeeper_url());
     let Some(spark) = &inventory.spark else { return text };
-    if let Some(dispatcher) = &spark.dispatcher {
+    let dispatcher = spark.dispatcher.as_ref().filter(|_| serving.dispatcher);
+    if let Some(dispatcher) = dispatcher {
         for address in dispatcher.hosts.iter().filter_map(at) {
             let at = Endpoint::new(address, dispatcher.port);
             let _ = writeln!(text, "Dispatcher: mesos://{at}");
@@ -160,7 +201,7 @@ fn places(inventory: &Inventory, report: &Report, leader: Option<&HostName>) -> 
         let user = &spark.user;
         let submit = line("pi-through-mesos", String::new());
         let _ = writeln!(text, "Submit:     on {client} as {user}: {submit}");
-        let first = spark.dispatcher.as_ref().and_then(|d| Some((d, at(d.hosts.first()?)?)));
+        let first = dispatcher.and_then(|d| Some((d, at(d.hosts.first()?)?)));
         if let Some((dispatcher, address)) = first {
             let master = Endpoint::new(address, dispatcher.port);
             let mode = format!(" --deploy-mode cluster --master mesos://{master}");

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use provision::event::{Event, Outcome, Sink as _, SmokeOutcome, Stamped, schema};
 use provision::inventory::Inventory;
 use provision::lints::load::{Lab, load_text};
-use provision::report::Report;
+use provision::report::{Failure, Report};
 use provision::tasks::Task;
 use provision::ui::colour::Colour;
 use provision::ui::github::annotations;
@@ -21,6 +21,7 @@ use provision::ui::letters::Letters;
 use provision::ui::log::{Log, LogFile};
 use provision::ui::plain::{Verbosity, lines, paint};
 use provision::ui::spinner::Spinner;
+use provision::ui::summary::{Next, Serving};
 use provision::ui::{Recorder, Render, line, styled, summary, visible};
 
 use super::support::events::{all, host, stamped};
@@ -60,7 +61,7 @@ fn a_summary_of_a_good_run() {
 }
 
 #[test]
-fn a_summary_of_a_failure_shows_its_output_and_what_to_do() {
+fn a_summary_of_a_failure_says_what_to_do() {
     let failed = Outcome::Failed { status: 100, reason: "E: no space left on device".into() };
     let events = [
         changed("a1"),
@@ -290,7 +291,12 @@ proptest! {
             prop_assert_eq!(&visible::text(&json), &json);
             printed.push_str(&format!("{json}\n"));
         }
-        let words = summary::text(&demo(), &recorder.report(), "provision apply", None);
+        let words = summary::text(
+            &demo(),
+            &recorder.report(),
+            &next(),
+            Serving { leader: None, dispatcher: true },
+        );
         let mut out = Vec::new();
         line(&mut out, &words);
         let words = String::from_utf8(out).unwrap();
@@ -414,8 +420,72 @@ fn sum(events: &[Event]) -> String {
         report.add(event);
     }
     let leader = host("m2");
-    let words = summary::text(&demo(), &report, "provision apply demo.yaml", Some(&leader));
+    let serving = Serving { leader: Some(&leader), dispatcher: true };
+    let words = summary::text(&demo(), &report, &next(), serving);
     format!("{words}exit {}\n", report.exit())
+}
+
+fn next() -> Next {
+    Next { again: "provision apply demo.yaml".into(), source: "demo.yaml".into() }
+}
+
+/// Where it is stopped nobody is sent to it.
+#[test]
+fn a_dispatcher_that_does_not_answer_is_not_named() {
+    let words = |dispatcher| {
+        let serving = Serving { leader: None, dispatcher };
+        summary::text(&demo(), &Report::default(), &next(), serving)
+    };
+    let named = words(true);
+    assert!(named.contains("Dispatcher: ") && named.contains("in cluster mode"), "{named}");
+    let unnamed = words(false);
+    assert!(!unnamed.contains("Dispatcher") && !unnamed.contains("cluster mode"), "{unnamed}");
+    assert!(unnamed.contains("Submit: "), "{unnamed}");
+}
+
+/// The next command shows the cause, where there is one that does.
+#[test]
+fn what_failed_is_followed_by_the_command_that_shows_why() {
+    let next = |action: &str, task| {
+        let report = Report {
+            failures: vec![Failure {
+                host: host("m1"),
+                task,
+                action: action.into(),
+                cause: "why".into(),
+                output: "first\nlog on m1: /var/lib/provision/runs/r/a1.log\n".into(),
+            }],
+            ..Report::default()
+        };
+        summary::outcome(&demo(), &report, &next())
+    };
+    let again = "mend it, then run `provision apply demo.yaml` again; it goes on from here\n";
+    for (action, task, shows) in [
+        ("gate", Task::Zookeeper, "`provision logs m1 demo.yaml --unit zookeeper` shows why; "),
+        ("service docker", Task::Docker, "`provision logs m1 demo.yaml --unit docker` shows why; "),
+        ("proof pi-on-a1", Task::Smoke, "`provision diagnose -i demo.yaml` shows why; "),
+        ("proof pi-in-image", Task::Smoke, ""),
+        ("package mesos", Task::Agents, ""),
+    ] {
+        let words = next(action, task);
+        assert!(words.ends_with(&format!("\n  next: {shows}{again}")), "{words}");
+        // What it printed was shown when it ended; where all of it is, is said again.
+        assert!(!words.contains("first") && words.contains("\n  log on m1: /var"), "{words}");
+    }
+}
+
+/// Nobody has to know what 137 means.
+#[test]
+fn a_time_out_and_a_kill_are_called_so() {
+    let line = |status| {
+        lines(&ended("a1", Outcome::Failed { status, reason: "x".into() }), Verbosity::Normal)
+            .join("")
+    };
+    assert!(line(124).contains(": x (timed out) ("), "{}", line(124));
+    assert!(line(137).contains(": x (it was killed) ("), "{}", line(137));
+    assert!(line(7).contains(": x (status 7) ("), "{}", line(7));
+    assert!(line(0).contains(": x ("), "{}", line(0));
+    assert!(!line(0).contains("status"), "{}", line(0));
 }
 
 #[test]
@@ -425,7 +495,8 @@ fn places_with_an_ipv6_address_can_be_opened() {
     for host in &hosts {
         inventory.override_address(host, "fd00::1".parse().unwrap());
     }
-    let words = summary::text(&inventory, &Report::default(), "provision apply", Some(&hosts[0]));
+    let serving = Serving { leader: Some(&hosts[0]), dispatcher: true };
+    let words = summary::text(&inventory, &Report::default(), &next(), serving);
     assert!(words.contains("Mesos:      http://[fd00::1]:5050 (leading)\n"), "{words}");
     assert!(words.contains("Dispatcher: mesos://[fd00::1]:7077\n"), "{words}");
 }
