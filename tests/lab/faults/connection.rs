@@ -20,7 +20,7 @@ fn apply(host: &Host, more: &[&str]) -> Ran {
 fn unreachable(host: &Host, more: &[&str], words: &[&str]) {
     let before = host.tree();
     let ran = apply(host, more);
-    ran.said(4, &[&["h1: unreachable: "], words].concat());
+    ran.said(4, &[&["unreachable: h1: "], words].concat());
     assert_eq!(host.tree(), before, "something changed");
 }
 
@@ -493,7 +493,7 @@ fn fault_29_noisy_and_slow_start_files_do_no_harm() {
     // The login shell reads it before our command, which it never comes to.
     let before = host.tree();
     host.operator.disconnect();
-    apply(&host, &[]).said(4, &["h1: unreachable: "]);
+    apply(&host, &[]).said(4, &["unreachable: h1: "]);
     assert_eq!(host.tree(), before, "something changed");
     host.sh("rm /home/ops/.bashrc");
     host.is_converged(TASKS);

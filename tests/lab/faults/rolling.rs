@@ -114,8 +114,8 @@ fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
 
 /// Who goes first, next and last by the plan: the digits of h1, h2 and h3.
 fn planned(running: &mut Running) -> [char; 3] {
-    [1, 2, 3].map(|n| {
-        let line = running.line(&[&format!("wave {n} of 3: h")]);
-        line.trim_end().chars().last().unwrap()
-    })
+    let line = running.line(&["one by one: h"]);
+    let (_, hosts) = line.trim_end().split_once(": ").expect("hosts");
+    let numbers: Vec<char> = hosts.split(", ").filter_map(|host| host.chars().last()).collect();
+    numbers.try_into().unwrap_or_else(|_| panic!("not three: {line}"))
 }
