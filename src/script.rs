@@ -316,7 +316,7 @@ refuse_link() {
 }
 put() { # path owner group mode sha256 content
   refuse_link "$1"
-  t=$(mktemp "$(dirname "$1")/.provision.XXXXXX")
+  t=$(mktemp "$(dirname "$1")/.provision.XXXXXX") || die "$1 cannot be written; is its disk full?"
   trap 'rm -f "$t"' EXIT
   printf '%s' "$6" > "$t" || die "$1 cannot be written; is its disk full?"
   got=$(sha256sum < "$t"); got=${got%% *}

@@ -61,10 +61,14 @@ p_lock() {
 # NAME: what the lock says that we do. Written through the lock itself: whatever became of its name.
 p_step() { printf '%s step=%s pid=%s %s\n' "$p_who" "$1" "$$" "$p_by" >"/proc/$$/fd/9"; }
 
-# As ever, and notes what was made: what a killed action leaves, a secret perhaps, the next run takes away.
+# As ever, and notes what was made: what a killed action leaves, a secret perhaps, the next run takes away. What
+# cannot be noted, on a full disk say, is not made.
 mktemp() {
   p_m=$(command mktemp "$@") || return 1
-  if [ -d "$p_dir" ]; then printf '%s\n' "$p_m" >>"$p_dir/temporaries"; fi
+  if [ -d "$p_dir" ] && ! printf '%s\n' "$p_m" >>"$p_dir/temporaries"; then
+    rm -rf -- "$p_m"
+    return 1
+  fi
   printf '%s\n' "$p_m"
 }
 

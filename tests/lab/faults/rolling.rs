@@ -24,7 +24,7 @@ const CHANGES: [(&str, [&str; 2], &str); 2] = [
 ];
 
 #[test]
-fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
+fn fault_80_a_member_lost_while_rolling_keeps_the_next_one_from_its_turn() {
     let hosts = Host::start_cluster(3);
     let operator = &hosts[0].operator;
     hosts[0].applied(TASKS);
@@ -40,23 +40,19 @@ fn fault_80_a_member_lost_while_rolling_stops_the_roll_before_the_next_one() {
         first.until("test -e /stamping");
         // The leader goes last, so this one leads: the others have to elect, and may no more be missing.
         last.sh(&format!("systemctl stop {unit}"));
-        first.sh("touch /gate");
-        let ran = running.wait();
-        let lost = format!("h{} served when this began and no longer does", order[2]);
-        ran.said(4, &[&format!("blocked: h{}: ", order[1]), &lost]);
-        assert!(!ran.all().contains("FAILED"), "{ran:?}");
-        // Whoever was to be next is as it was, and with the first one still a quorum.
-        let index = |n: char| n.to_digit(10).unwrap() as usize - 1;
-        assert_eq!(next.sh(&invocation), before[index(order[1])], "it was restarted");
-        for host in [first, next] {
-            host.until(&format!("bash -c '{}'", serves.replace("ADDRESS", &host.address)));
-        }
-        // The next apply mends the sick one first, and goes on.
         hosts.iter().for_each(|host| {
             host.sh("touch /gate");
         });
-        let ran = operator.run("apply", &["-y", "-t", TASKS]);
-        assert_eq!(ran.code, 0, "{ran:?}");
+        let ran = running.wait();
+        // Nobody has its turn until the lost one is mended, and that is not touched before the others have led
+        // without it for a while.
+        let lost = format!("h{} served when this began and no longer does", order[2]);
+        ran.said(0, &[&lost]);
+        let at = |wave: usize, n: char| ran.all().find(&format!("wave {wave} of 3: h{n}"));
+        assert!(at(2, order[2]).is_some() && at(3, order[1]).is_some(), "{ran:?}");
+        for host in [first, next, last] {
+            host.until(&format!("bash -c '{}'", serves.replace("ADDRESS", &host.address)));
+        }
         hosts[0].is_converged(TASKS);
         assert!(hosts.iter().zip(&before).all(|(host, old)| host.sh(&invocation) != *old));
         hosts.iter().for_each(|host| {

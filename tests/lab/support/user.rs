@@ -119,8 +119,13 @@ impl<'a> Job<'a> {
     }
 
     /// Its driver is ended as by Ctrl-C of the user.
-    pub(crate) fn give_up(self) {
+    pub(crate) fn ends(&self) {
         self.lab.on(AT, &format!("systemctl stop job-{} 2>/dev/null || true", self.name));
+    }
+
+    /// The same, and the masters have heard of it.
+    pub(crate) fn give_up(self) {
+        self.ends();
         until(&format!("{} is gone", self.name), || self.framework().is_none());
     }
 
