@@ -140,7 +140,7 @@ fn agents(lab: &Lab) -> [Json; 2] {
 
 /// The job is named by the plan and refused with its last step. Spark gives up what it works at then; a driver
 /// that only waits goes on waiting, and is ended here as its user would.
-fn is_refused_as_named(lab: &Lab, job: Job<'_>, plan: &str, why: &str) {
+fn is_refused_as_named(lab: &Lab, job: &Job<'_>, plan: &str, why: &str) {
     let id = job.framework().unwrap()["id"].as_str().unwrap().to_owned();
     assert!(plan.contains(&format!("{} ({id}) {why}", job.name)), "{plan}");
     let agents_before = agents(lab);
@@ -161,7 +161,7 @@ fn credentials_go_on_under_a_job(lab: &Lab) {
     let plan = planned(lab, &[]);
     is_refused_as_named(
         lab,
-        job,
+        &job,
         &plan,
         "runs without a principal, and the masters will ask for one",
     );
@@ -177,7 +177,7 @@ fn credentials_go_off_under_a_job(lab: &Lab) {
     job.works();
     lab.forget("mesos.credentials");
     let plan = planned(lab, &[]);
-    is_refused_as_named(lab, job, &plan, "runs as `spark`, whom the masters will not know");
+    is_refused_as_named(lab, &job, &plan, "runs as `spark`, whom the masters will not know");
     for host in ["m1", "m2", "m3", "a1", "a2", "c1"] {
         let left = "ls /etc/mesos-secrets /etc/spark-secrets 2>/dev/null | grep -v : || true";
         assert_eq!(lab.on(host, left).trim(), "", "{host} keeps a secret");
