@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Host, Inventory, ZooKeeper};
+use super::{Host, Inventory, Part, ZooKeeper};
 use crate::ground::HostName;
 
 /// A port that one of our services, or sshd, listens on.
@@ -14,6 +14,8 @@ pub struct Listener {
     pub service: &'static str,
     /// Path in the inventory that moves it; `None` of one that nothing moves.
     pub path: Option<&'static str>,
+    /// The part that does not run without it; `None` of sshd's, and of pages that take the next free one.
+    pub part: Option<Part>,
 }
 
 /// ZooKeeper's port of followers, and its port of elections.
@@ -24,7 +26,11 @@ pub const DISPATCHER_PAGE: u16 = 8081;
 impl Inventory {
     /// Who listens on a host.
     pub fn listeners(&self, host: &HostName) -> Vec<Listener> {
-        let fixed = |port, service| Listener { port, service, path: None };
+        let fixed = |port, service| Listener { port, service, path: None, part: None };
+        let moved = |part, port, service, path| {
+            let (part, path) = (Some(part), Some(path));
+            Listener { port, service, path, part }
+        };
         let mut all = Vec::new();
         // Behind another name or address the port may be forwarded.
         let straight = |it: &&Host| it.ssh.host == it.address.to_string();
@@ -32,30 +38,30 @@ impl Inventory {
             all.push(fixed(host.ssh.port.unwrap_or(22), "sshd"));
         }
         if self.ensemble().is_some_and(|servers| servers.contains_key(host)) {
-            all.extend(QUORUM_PORTS.map(|port| fixed(port, "ZooKeeper's quorum")));
+            let part = Part::ZooKeeper;
+            let quorum = QUORUM_PORTS.map(|port| fixed(port, "ZooKeeper's quorum"));
+            all.extend(quorum.map(|it| Listener { part: Some(part), ..it }));
             let clients = "zookeeper.config.clientPort";
-            let (port, path) = (self.client_port(), Some(clients));
-            all.push(Listener { port, service: "ZooKeeper's clients", path });
+            all.push(moved(part, self.client_port(), "ZooKeeper's clients", clients));
             all.extend(self.extra_ports());
         }
         if self.mesos.masters.contains(host) {
-            let (port, path) = (self.mesos.master_port, Some("mesos.masters.port"));
-            all.push(Listener { port, service: "the Mesos master", path });
+            let port = self.mesos.master_port;
+            all.push(moved(Part::Master, port, "the Mesos master", "mesos.masters.port"));
         }
         if let Some(agent) = self.agent(host) {
-            let (port, path) = (agent.port, Some("mesos.agents"));
-            all.push(Listener { port, service: "the Mesos agent", path });
+            all.push(moved(Part::Agent, agent.port, "the Mesos agent", "mesos.agents"));
         }
         let dispatcher = self.spark.as_ref().and_then(|spark| spark.dispatcher.as_ref());
         if let Some(dispatcher) = dispatcher.filter(|dispatcher| dispatcher.hosts.contains(host)) {
-            let (port, path) = (dispatcher.port, Some("spark.dispatcher.port"));
-            all.push(Listener { port, service: "the dispatcher", path });
+            let (part, port) = (Part::Dispatcher, dispatcher.port);
+            all.push(moved(part, port, "the dispatcher", "spark.dispatcher.port"));
             all.push(fixed(DISPATCHER_PAGE, "the dispatcher's web page"));
         }
         let history = self.spark.as_ref().and_then(|spark| spark.history.as_ref());
         if let Some(history) = history.filter(|history| history.hosts.contains(host)) {
-            let (port, path) = (history.port, Some("spark.history.port"));
-            all.push(Listener { port, service: "the history server", path });
+            let (part, port) = (Part::History, history.port);
+            all.push(moved(part, port, "the history server", "spark.history.port"));
         }
         all
     }
@@ -69,8 +75,8 @@ impl Inventory {
         if on {
             let (port, path) =
                 (number("admin.serverPort"), Some("zookeeper.config.admin.serverPort"));
-            let port = port.unwrap_or(8080);
-            all.push(Listener { port, service: "ZooKeeper's AdminServer", path });
+            let (port, part) = (port.unwrap_or(8080), Some(Part::ZooKeeper));
+            all.push(Listener { port, service: "ZooKeeper's AdminServer", path, part });
         }
         for (key, service, path) in [
             ("secureClientPort", "ZooKeeper's secure clients", "zookeeper.config.secureClientPort"),
@@ -81,7 +87,8 @@ impl Inventory {
                 "zookeeper.config.metricsProvider.httpPort",
             ),
         ] {
-            let listener = |port| Listener { port, service, path: Some(path) };
+            let part = Some(Part::ZooKeeper);
+            let listener = |port| Listener { port, service, path: Some(path), part };
             all.extend(number(key).map(listener));
         }
         all

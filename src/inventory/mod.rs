@@ -50,7 +50,7 @@ pub use credentials::{Credential, Opening, SECRETS, masters_file, principals};
 pub use docker::Docker;
 pub use files::{Fetch, Source};
 pub use hosts::{Host, Retired};
-pub use listeners::DISPATCHER_PAGE;
+pub use listeners::{DISPATCHER_PAGE, Listener};
 pub use managed::{ManagedFile, ManagedText};
 pub use mesos::{AgentUnit, Mesos, MesosPackage};
 pub use parts::Part;

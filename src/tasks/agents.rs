@@ -9,7 +9,7 @@ use super::{Card, Judged, Rollout, Wish, Wishes, World, masters, mesos};
 use crate::ground::HostName;
 use crate::ground::digest::digest_of;
 use crate::health::{self};
-use crate::inventory::{Agent, Host, Inventory};
+use crate::inventory::{Agent, Host, Inventory, Part};
 use crate::mesos::change::{Change, Wanted, classify};
 use crate::mesos::flags::Component;
 use crate::mesos::master::Listed;
@@ -24,6 +24,7 @@ use crate::template::contexts::{Mesos, MesosAgent, MesosAgentUnit};
 pub(super) const CARD: Card = Card {
     title: "Mesos agents",
     desire,
+    part: Some(Part::Agent),
     unit: |inventory| Some(inventory.mesos.agent_unit.name()),
     check: Some(&health::Agents),
     rollout,

@@ -4,6 +4,7 @@ use super::image::HOME;
 use super::{Card, Wish, Wishes, World, mesos, spark};
 use crate::ground::digest::digest_of;
 use crate::health;
+use crate::inventory::Part;
 use crate::resource::file::File;
 use crate::resource::service::Service;
 use crate::template::contexts::Dispatcher;
@@ -11,6 +12,7 @@ use crate::template::contexts::Dispatcher;
 pub(super) const CARD: Card = Card {
     title: "Spark dispatcher",
     desire,
+    part: Some(Part::Dispatcher),
     unit: |_| Some("spark-dispatcher"),
     check: Some(&health::Dispatcher),
     gate_secs: 120,

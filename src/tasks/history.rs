@@ -4,6 +4,7 @@ use super::image::HOME;
 use super::{Card, Wish, Wishes, World, spark};
 use crate::ground::digest::digest_of;
 use crate::health;
+use crate::inventory::Part;
 use crate::resource::file::File;
 use crate::resource::service::Service;
 use crate::template::contexts::SparkHistory;
@@ -11,6 +12,7 @@ use crate::template::contexts::SparkHistory;
 pub(super) const CARD: Card = Card {
     title: "Spark history",
     desire,
+    part: Some(Part::History),
     unit: |_| Some("spark-history"),
     check: Some(&health::History),
     gate_secs: 120,

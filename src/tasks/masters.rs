@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Card, Rollout, Wish, Wishes, World, mesos};
 use crate::ground::digest::digest_of;
 use crate::health;
-use crate::inventory::{Credential, Inventory, masters_file};
+use crate::inventory::{Credential, Inventory, Part, masters_file};
 use crate::mesos::flags::Component;
 use crate::mesos::{CURL, acls};
 use crate::resource::file::File;
@@ -19,6 +19,7 @@ use crate::template::contexts::{Mesos, MesosMaster};
 pub(super) const CARD: Card = Card {
     title: "Mesos masters",
     desire,
+    part: Some(Part::Master),
     unit: |_| Some("mesos-master"),
     check: Some(&health::Masters),
     rollout: |_: &Inventory| Rollout::Quorum,

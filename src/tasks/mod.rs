@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ground::HostName;
 use crate::health::{Answers, Check, Health, Replies, Running};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Part};
 use crate::mesos::master::Listed;
 use crate::resource::{Resource, ResourceId};
 use crate::template::Templates;
@@ -103,6 +103,8 @@ pub struct Card {
     pub title: &'static str,
     /// What should be true on each of its hosts, in the order in which it is made so.
     pub desire: fn(&World<'_>) -> Result<Wishes, String>,
+    /// What a host is that has it; `None` where it comes along with others.
+    pub part: Option<Part>,
     /// The unit that its process runs as, without `.service`.
     pub unit: fn(&Inventory) -> Option<&'static str>,
     /// How its members' health is asked.
@@ -120,6 +122,7 @@ impl Card {
     const PLAIN: Card = Card {
         title: "",
         desire: |_| Ok(Wishes::new()),
+        part: None,
         unit: |_| None,
         check: None,
         rollout: |_| Rollout::Together,

@@ -5,7 +5,7 @@ use super::{Card, Rollout, Wish, Wishes, World};
 use crate::ground::digest::digest_of;
 use crate::ground::endpoint::bracketed;
 use crate::health;
-use crate::inventory::{Inventory, JAVA_OPTIONS, ZooKeeper, java_options};
+use crate::inventory::{Inventory, JAVA_OPTIONS, Part, ZooKeeper, java_options};
 use crate::resource::directory::Directory;
 use crate::resource::file::File;
 use crate::resource::link::Link;
@@ -16,6 +16,7 @@ use crate::template::contexts::{Line, Server, ZooCfg, ZooKeeperLog, ZooKeeperUni
 pub(super) const CARD: Card = Card {
     title: "ZooKeeper",
     desire,
+    part: Some(Part::ZooKeeper),
     unit: |_| Some("zookeeper"),
     check: Some(&health::ZooKeeper),
     rollout: |_: &Inventory| Rollout::Quorum,

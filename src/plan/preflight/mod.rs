@@ -6,16 +6,15 @@ use std::net::IpAddr;
 
 use crate::ground::{HostName, Problem, Severity};
 use crate::health;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Listener};
 use crate::lints;
-use crate::mesos::AGENT_PORT;
 use crate::mesos::compatibility;
 use crate::mesos::versions::Version;
 use crate::plan::{Observed, Plan, Seen};
 use crate::resource::package::{self, Packages};
 use crate::resource::service;
 use crate::script::{Probe, Sections, quote, quote_all};
-use crate::tasks::Task;
+use crate::tasks;
 
 mod cluster;
 mod packages;
@@ -275,30 +274,20 @@ fn ports(
     host: &HostName,
     text: &str,
 ) -> Vec<Problem> {
-    let spark = inventory.spark.as_ref();
-    let dispatcher = spark.and_then(|spark| spark.dispatcher.as_ref()).map(|it| it.port);
-    let history = spark.and_then(|spark| spark.history.as_ref()).map(|it| it.port);
-    let agent = inventory.agent(host).map_or(AGENT_PORT, |agent| agent.port);
-    let wanted: [(Task, &[u16]); 5] = [
-        (Task::Zookeeper, &[inventory.client_port(), 2888, 3888]),
-        (Task::Masters, &[inventory.mesos.master_port]),
-        (Task::Agents, &[agent]),
-        (Task::Dispatcher, &[dispatcher.unwrap_or(0)]),
-        (Task::History, &[history.unwrap_or(0)]),
-    ];
+    let listeners = inventory.listeners(host);
     let units = match observed.hosts.get(host) {
         Some(Seen::Answered(answer)) => answer.sections.get("units").map_or("", String::as_str),
         _ => "",
     };
     let mut problems = Vec::new();
-    for (task, ports) in wanted {
-        let Some(unit) = task.unit(inventory) else { continue };
+    for task in tasks::ALL {
+        let (Some(part), Some(unit)) = (task.card().part, task.unit(inventory)) else { continue };
         let ours = service::unit(unit, units)
             .is_some_and(|unit| unit.active != "inactive" && unit.active != "failed");
         if ours || !plan.actions().any(|(h, action)| h == host && action.task == task) {
             continue;
         }
-        for port in ports {
+        for Listener { port, .. } in listeners.iter().filter(|it| it.part == Some(part)) {
             let taken = text.lines().find(|line| {
                 line.split_whitespace().nth(3).is_some_and(|a| a.ends_with(&format!(":{port}")))
             });
