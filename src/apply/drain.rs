@@ -194,8 +194,10 @@ impl<Hosts: Change> Engine<Hosts> {
             if work.as_ref().is_some_and(|work| drained(work, id)) {
                 return Ok(());
             }
+            let frameworks = work.as_ref().and_then(|work| work.1.as_ref());
+            let left = frameworks.map(|all| jobs(all, id)).unwrap_or_default();
             if began.elapsed() > limit {
-                return Err(format!("it is not drained after {} s", limit.as_secs()));
+                return Err(undrained(&left, limit));
             }
             if self.stop.asked() {
                 // It is given back once its tasks have ended: before that Mesos does it half.
@@ -205,8 +207,6 @@ impl<Hosts: Change> Engine<Hosts> {
                     "the run was interrupted while it was being drained{comma}{back}"
                 ));
             }
-            let frameworks = work.as_ref().and_then(|work| work.1.as_ref());
-            let left = frameworks.map(|all| jobs(all, id)).unwrap_or_default();
             let turn = (left.clone(), began.elapsed().as_secs() / SAY.as_secs());
             if said.as_ref() != Some(&turn) {
                 said = Some(turn);
@@ -315,6 +315,19 @@ impl<Hosts: Change> Engine<Hosts> {
 fn drained(work: &Work, id: &str) -> bool {
     let mut agents = work.0.values();
     agents.any(|agent| agent.info.id == id && agent.drain.as_deref() == Some("DRAINED"))
+}
+
+/// Why a drain is given up. Whoever was refused after a change of leader is known by its tasks alone; nobody
+/// acknowledges their end, and so the agent is never drained (seen with a job that had no credential).
+fn undrained(left: &[Job], limit: Duration) -> String {
+    let waited = format!("it is not drained after {} s", limit.as_secs());
+    let Some(job) = left.first() else { return waited };
+    let what = left.iter().map(Job::to_string).collect::<Vec<_>>().join(", ");
+    format!(
+        "{waited}: {what} left; a framework that is gone acknowledges no end of its tasks until the leading master \
+         forgets it: POST /teardown, frameworkId={}",
+        job.id
+    )
 }
 
 /// How far a drain is.

@@ -147,8 +147,11 @@ fn is_refused_as_named(lab: &Lab, job: &Job<'_>, plan: &str, why: &str) {
     applied(lab, &[]);
     assert_eq!(agents(lab), agents_before);
     until("it is refused", || job.stderr().contains("refused authentication"));
-    // Masters that know it only by what runs on agents never forget it.
+    // Masters that know it only by what runs on agents never forget it, and nobody acknowledges its tasks' end.
     job.ends();
+    let at = lab.address(&lab.leader());
+    let teardown = format!("curl -sf -X POST -d frameworkId={id} http://{at}:5050/teardown");
+    lab.on(&lab.leader(), &teardown);
     until("nothing of it runs", || job.tasks().is_empty());
     nothing_is_left(lab, &[]);
 }
