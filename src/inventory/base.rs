@@ -188,7 +188,8 @@ mod tests {
         ] {
             assert!(proxy.is_direct(host), "{host}");
         }
-        for host in ["11.0.0.1", "acorp", "example", "deb.debian.org", "fd01::1", "10.corp.example"]
+        for host in
+            ["11.0.0.1", "acorp", "example", "deb.example.org", "fd01::1", "10.corp.example"]
         {
             assert!(!proxy.is_direct(host), "{host}");
         }
