@@ -317,15 +317,15 @@ fn drained(work: &Work, id: &str) -> bool {
     agents.any(|agent| agent.info.id == id && agent.drain.as_deref() == Some("DRAINED"))
 }
 
-/// Why a drain is given up. Whoever was refused after a change of leader is known by its tasks alone; nobody
-/// acknowledges their end, and so the agent is never drained (seen with a job that had no credential).
+/// Why a drain is given up. A framework that was refused after a change of leader is known by its tasks alone; nobody
+/// acknowledges their end, and so the agent is never drained (seen in the lab, with a job that had no credential).
 fn undrained(left: &[Job], limit: Duration) -> String {
     let waited = format!("it is not drained after {} s", limit.as_secs());
     let Some(job) = left.first() else { return waited };
     let what = left.iter().map(Job::to_string).collect::<Vec<_>>().join(", ");
     format!(
-        "{waited}: {what} left; a framework that is gone acknowledges no end of its tasks until the leading master \
-         forgets it: POST /teardown, frameworkId={}",
+        "{waited}: {what} left; while its framework is gone nobody acknowledges that tasks have ended: let the leading \
+         master forget it, by POST /teardown with frameworkId={}",
         job.id
     )
 }

@@ -1,6 +1,5 @@
 //! Work that runs while the cluster under it changes: it is lost where the plan has named it, and nowhere else.
-//! Engines under agents, an agent that leaves, credentials that go on. That they go off is not told here: the
-//! stand-in, over HTTP, refuses nobody who shows one too many.
+//! Engines under agents, an agent that leaves, credentials on and off.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +24,7 @@ fn lab_work_is_lost_where_a_plan_has_named_it() {
     engines_restart_and_a_job_moves_once(&lab);
     an_agent_leaves_under_a_job(&lab);
     credentials_go_on_under_a_job(&lab);
+    credentials_go_off_under_a_job(&lab);
 }
 
 fn applied(lab: &Lab, more: &[&str]) -> Ran {
@@ -138,22 +138,27 @@ fn agents(lab: &Lab) -> [Json; 2] {
     ["a1", "a2"].map(|agent| lab.listed(agent)["id"].clone())
 }
 
-/// The job is named by the plan and refused with its last step. Spark gives up what it works at then; a driver
-/// that only waits goes on waiting, and is ended here as its user would.
-fn is_refused_as_named(lab: &Lab, job: &Job<'_>, plan: &str, why: &str) {
+/// The plan names the job with the reason why it will be refused. No agent is, nor comes back as another one.
+fn is_applied_as_named(lab: &Lab, job: &Job<'_>, why: &str) {
+    let plan = planned(lab, &[]);
     let id = job.framework().unwrap()["id"].as_str().unwrap().to_owned();
     assert!(plan.contains(&format!("{} ({id}) {why}", job.name)), "{plan}");
-    let agents_before = agents(lab);
+    let before = agents(lab);
     applied(lab, &[]);
-    assert_eq!(agents(lab), agents_before);
+    assert_eq!(agents(lab), before);
+}
+
+/// The job is refused. Spark gives up what it works at then; a driver that only waits goes on waiting, and is ended
+/// here as its user would.
+fn is_refused(lab: &Lab, job: &Job<'_>) {
     until("it is refused", || job.stderr().contains("refused authentication"));
     // Masters that know it only by what runs on agents never forget it, and nobody acknowledges its tasks' end.
+    let id = job.framework().unwrap()["id"].as_str().unwrap().to_owned();
     job.ends();
     let at = lab.address(&lab.leader());
     let teardown = format!("curl -sf -X POST -d frameworkId={id} http://{at}:5050/teardown");
     lab.on(&lab.leader(), &teardown);
     until("nothing of it runs", || job.tasks().is_empty());
-    nothing_is_left(lab, &[]);
 }
 
 fn credentials_go_on_under_a_job(lab: &Lab) {
@@ -161,15 +166,29 @@ fn credentials_go_on_under_a_job(lab: &Lab) {
     lab.keep(&CREDENTIALS);
     let job = Job::submit(lab, "nobody", &["spark.cores.max=1"]);
     job.works();
-    let plan = planned(lab, &[]);
-    is_refused_as_named(
-        lab,
-        &job,
-        &plan,
-        "runs without a principal, and the masters will ask for one",
-    );
+    is_applied_as_named(lab, &job, "runs without a principal, and the masters will ask for one");
+    is_refused(lab, &job);
+    nothing_is_left(lab, &[]);
     let job = Job::submit(lab, "somebody", &["spark.cores.max=1"]);
     job.works();
     assert_eq!(job.framework().unwrap()["principal"], "spark");
+    job.ends_well();
+}
+
+fn credentials_go_off_under_a_job(lab: &Lab) {
+    step("credentials go off under a job");
+    let job = Job::submit(lab, "known", &["spark.cores.max=1"]);
+    job.works();
+    lab.forget("mesos.credentials");
+    is_applied_as_named(lab, &job, "runs as `spark`, whom the masters will not know");
+    nothing_is_left(lab, &[]);
+    for host in ["m1", "m2", "m3", "a1", "a2", "c1"] {
+        let left = "ls /etc/mesos-secrets /etc/spark-secrets 2>/dev/null | grep -v : || true";
+        assert_eq!(lab.on(host, left).trim(), "", "{host} keeps a secret");
+    }
+    // Mesos' own library would be refused. Ours speaks HTTP, where a credential that nobody asks for is passed over.
+    job.ends_well();
+    let job = Job::submit(lab, "free", &["spark.cores.max=1"]);
+    job.works();
     job.ends_well();
 }
