@@ -55,11 +55,11 @@ install_missing() {
     say "installing $packages"
     export DEBIAN_FRONTEND=noninteractive
     # shellcheck disable=SC2086 # a list on purpose
-    apt-get install -y -q --no-install-recommends $packages >/dev/null 2>&1 || {
+    apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $packages >/dev/null 2>&1 || {
         # Old package lists name files that the mirror no longer has.
         apt-get update -q >/dev/null
         # shellcheck disable=SC2086
-        apt-get install -y -q --no-install-recommends $packages >/dev/null
+        apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $packages >/dev/null
     }
 }
 

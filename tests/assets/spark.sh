@@ -29,9 +29,9 @@ install_pip() {
         die 'missing: pip3 (apt-get install python3-pip)'
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get install -y -q --no-install-recommends python3-pip >/dev/null 2>&1 || {
+    apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends python3-pip >/dev/null 2>&1 || {
         apt-get update -q >/dev/null
-        apt-get install -y -q --no-install-recommends python3-pip >/dev/null
+        apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends python3-pip >/dev/null
     }
 }
 

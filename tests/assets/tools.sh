@@ -32,8 +32,8 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # a list on purpose
-apt-get install -y -q --no-install-recommends $packages >/dev/null 2>&1 || {
+apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $packages >/dev/null 2>&1 || {
     apt-get update -q >/dev/null
     # shellcheck disable=SC2086
-    apt-get install -y -q --no-install-recommends $packages >/dev/null
+    apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends $packages >/dev/null
 }

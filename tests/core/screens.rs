@@ -87,9 +87,9 @@ impl Run {
         let stage =
             |title: &str, actions| Event::StageStarted { stage: title.into(), hosts: 20, actions };
         recorder.emit(stage("Docker", 2));
-        for on in 0..2 {
+        for (on, agent) in agents.iter().enumerate().take(2) {
             recorder.emit(action(on, "package docker.io", "absent"));
-            recorder.emit(ended(&agents[on], "package docker.io", Outcome::Changed));
+            recorder.emit(ended(agent, "package docker.io", Outcome::Changed));
         }
         recorder.emit(stage("Mesos agents", 58));
         for on in 0..15 {
