@@ -5,6 +5,7 @@
 mod admission;
 mod adopt;
 mod diagnose;
+mod docs;
 mod engine;
 mod executors;
 mod grammars;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jsonschema::Validator;
 use proptest::prelude::*;
+use provision::commands::init::{Layout, inventory};
 use provision::inventory::explain;
 use provision::inventory::schema::schema;
 use provision::lints::load::{Lab, load_text};
@@ -304,7 +305,8 @@ fn whatever_the_schema_takes_is_explained() {
 #[test]
 fn our_own_inventories_are_valid() {
     let validator = validator();
-    let init = provision::commands::init::inventory("spark", 3, 5).unwrap();
+    let layout = Layout { masters: 3, agents: 5, colocate: false, addresses: Vec::new() };
+    let init = inventory("spark", &layout).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventories");
     let mut texts = vec![("init".to_owned(), init)];
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -13,6 +13,7 @@ mod ansible;
 mod chromium;
 mod cli;
 mod config;
+mod guides;
 mod offline;
 #[expect(dead_code, reason = "the tests of the library use more of it")]
 #[path = "../core/support/sshd.rs"]
