@@ -35,8 +35,9 @@ impl<Hosts: Change> Engine<Hosts> {
                 self.stop.actions().remove(&name);
                 let seconds = started.elapsed().as_secs_f64();
                 self.ended(host, action, told(&outcome), seconds);
-                if action.task == Task::Smoke {
-                    self.smoke_result(host, action, &outcome, &output, seconds);
+                // A proof that is removed proves nothing.
+                if let Some(proof) = action.resource.get::<proof::Proof>() {
+                    self.smoke_result(host, &action.id().name, proof, &outcome, &output, seconds);
                 }
                 if !output.is_empty() {
                     self.sink.emit(Event::ActionOutput {
@@ -73,7 +74,8 @@ impl<Hosts: Change> Engine<Hosts> {
     fn smoke_result(
         &self,
         host: &HostName,
-        action: &Action,
+        check: &str,
+        proof: &proof::Proof,
         outcome: &Outcome,
         output: &str,
         seconds: f64,
@@ -91,16 +93,15 @@ impl<Hosts: Change> Engine<Hosts> {
             Outcome::Lost(why) => (SmokeOutcome::Failed, why.clone()),
             Outcome::Skipped => return,
         };
-        let proof = action.resource.get::<proof::Proof>();
-        let about = proof.and_then(|proof| Some(proof.pinned.as_ref()?.agent.clone()));
-        let engine = proof.filter(|proof| proof.engine == proof::Engine::StandIn);
+        let about = proof.pinned.as_ref().map_or(host, |pinned| &pinned.agent);
+        let stand_in = proof.engine == proof::Engine::StandIn;
         self.sink.emit(Event::SmokeResult {
-            check: action.id().name,
-            host: Some(about.unwrap_or_else(|| host.clone())),
+            check: check.to_owned(),
+            host: Some(about.clone()),
             result,
             detail,
             seconds,
-            engine: engine.map(|_| "stand-in".to_owned()),
+            engine: stand_in.then(|| "stand-in".to_owned()),
             submit,
         });
     }

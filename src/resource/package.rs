@@ -74,7 +74,7 @@ impl Kind for Packages {
                 "contents",
                 format!(
                     "for p in {}; do f=/var/lib/dpkg/info/$p.md5sums; [ ! -f \"$f\" ] || \
-                     printf '%s %s\\n' \"$p\" \"$(LC_ALL=C sort \"$f\" | sha256sum)\"; done",
+                     {{ printf '%s ' \"$p\"; LC_ALL=C sort \"$f\" | sha256sum; }}; done",
                     quote_all(built)
                 ),
             );

@@ -65,20 +65,21 @@ pub enum Evidence {
 impl Evidence {
     /// Asks for what is compared, in two [foreign] texts; nothing where there is a stamp.
     fn probe(&self, unit: &str, stamp: &str) -> String {
-        let (unit, stamp) = (quote(&format!("{unit}.service")), quote(stamp));
-        match self {
+        let unit = quote(&format!("{unit}.service"));
+        let asked = match self {
             Evidence::Flags { .. } => format!(
-                "p=; [ -e {stamp} ] || p=$(systemctl show -p MainPID --value {unit} 2>/dev/null)\n\
+                "p=$(systemctl show -p MainPID --value {unit} 2>/dev/null)\n\
                  case $p in ''|0) p=none ;; esac\n{}{}",
                 foreign("head -c 65536 \"/proc/$p/cmdline\" 2>/dev/null"),
                 foreign("grep -az ^MESOS_ \"/proc/$p/environ\" 2>/dev/null")
             ),
             Evidence::Json { path, .. } => {
                 let path = quote(path);
-                let read = format!("[ -e {stamp} ] || [ ! -f {path} ] || cat {path} 2>/dev/null");
-                format!("{}{}", foreign(&format!("{{ {read}; }}")), foreign(":"))
+                foreign(&format!("{{ [ ! -f {path} ] || cat {path} 2>/dev/null; }}"))
             }
-        }
+        };
+        // Nothing is forked where there is a stamp, which is on nearly every host and in every run.
+        format!("if [ ! -e {} ]; then\n{asked}fi\n", quote(stamp))
     }
 
     fn holds(&self, said: &str, started: Option<u64>, sections: &Sections) -> bool {

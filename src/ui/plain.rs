@@ -7,6 +7,7 @@ use crate::event::{Event, Outcome, SmokeOutcome, Stamped};
 use crate::ground::Severity;
 use crate::plan::shown::Tone;
 use crate::plan::text::counted;
+use crate::tasks::Task;
 
 /// Prints one line for whatever a person wants to know.
 #[derive(Debug, Default)]
@@ -93,7 +94,11 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
         Event::ActionOutput { text, .. } => {
             return text.lines().map(|line| format!("      | {line}")).collect();
         }
-        Event::ActionEnded { host, resource, outcome, seconds, .. } => {
+        // What it came to is its result's line.
+        Event::ActionEnded { task: Task::Smoke, outcome: Outcome::Changed, .. } if !verbose => {
+            return Vec::new();
+        }
+        Event::ActionEnded { task, host, resource, outcome, seconds } => {
             let (word, more) = match outcome {
                 Outcome::Changed => ("changed", String::new()),
                 Outcome::Unchanged => ("ok", String::new()),
@@ -104,6 +109,7 @@ pub fn lines(event: &Event, verbose: Verbosity) -> Vec<String> {
                 Outcome::Lost(why) => ("LOST", format!(": {why}")),
                 Outcome::Skipped => ("skipped", String::new()),
             };
+            let more = if *task == Task::Smoke { String::new() } else { more };
             format!("  {word} {host}: {resource}{more} ({})", took(*seconds))
         }
         Event::GateWaiting { waiting_for, .. } => format!("  waiting: {waiting_for}"),

@@ -39,6 +39,30 @@ fn plain_lines_of_every_event() {
 }
 
 #[test]
+fn a_proof_that_failed_says_why_once() {
+    let why = "an executor died";
+    let ended = |outcome| Event::ActionEnded {
+        host: host("c1"),
+        task: Task::Smoke,
+        resource: "proof pi-on-a1".into(),
+        outcome,
+        seconds: 12.0,
+    };
+    let failed = ended(Outcome::Failed { status: 1, reason: why.into() });
+    let mut result = smoke("pi-on-a1", SmokeOutcome::Failed);
+    if let Event::SmokeResult { detail, .. } = &mut result {
+        *detail = why.into();
+    }
+    let said: Vec<String> =
+        [failed, result].iter().flat_map(|event| lines(event, Verbosity::Normal)).collect();
+    assert_eq!(
+        said,
+        ["  FAILED c1: proof pi-on-a1 (12 s)", "  smoke pi-on-a1: FAILED: an executor died (20 s)"]
+    );
+    assert!(lines(&ended(Outcome::Changed), Verbosity::Normal).is_empty());
+}
+
+#[test]
 fn annotations_of_every_event() {
     let text: Vec<String> = all("100% full").iter().flat_map(annotations).collect();
     insta::assert_snapshot!(text.join("\n"));

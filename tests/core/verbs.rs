@@ -419,6 +419,8 @@ fn a_member_is_not_destroyed_where_the_rest_would_be_no_quorum() {
 async fn what_was_destroyed_is_made_anew() {
     let ran = done(led("m3", "m3"), &DESTROY, &scope(&[], &[]), Script::default()).await;
     assert_eq!((ran.report.exit(), &ran.report.failures[..]), (exit::OK, &[][..]));
+    // A proof that is removed proves nothing.
+    assert_eq!(ran.report.smoke, []);
     let first = ["Spark dispatcher: c1", "Mesos agents: a1 a2"];
     assert_eq!(ran.waves()[..2], first);
     let mut world = ran.world;
