@@ -91,5 +91,10 @@ Description: stand-in for Apache Mesos, for tests
  scheduler API for Java's scheduler driver. None of it is Mesos' own code.
 EOF
 
+# As dh_md5sums(1) makes it: of regular files, those of configuration left out.
+(cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '/%P\n' | grep -vxF -f DEBIAN/conffiles | LC_ALL=C sort |
+  sed 's|^/||' | tr '\n' '\0' | xargs -0 md5sum >DEBIAN/md5sums)
+chmod 644 "$root/DEBIAN/md5sums"
+
 find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "$out" >/dev/null
