@@ -59,39 +59,57 @@ pub fn reference() -> String {
         stands for names of your own,\n0 for any place in a list. `provision explain PATH` says the \
         same of one key.\n"
         .to_owned();
-    add_sections(&mut page, "", &root::shape());
+    let mut written = Vec::new();
+    collect(&mut written, "", &root::shape());
+    for (index, (title, body)) in written.iter().enumerate() {
+        let earlier = written[..index].iter().find(|(_, same)| same == body);
+        let body = match earlier {
+            Some((like, _)) => format!("As [{like}](#{}).\n", anchor(like)),
+            None => body.clone(),
+        };
+        let _ = write!(page, "\n## {title}\n\n{body}");
+    }
     page
 }
 
-fn add_sections(page: &mut String, path: &str, shape: &Shape) {
+/// Where a heading is found in its page, as GitHub and GitLab name it.
+fn anchor(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-").replace('.', "")
+}
+
+/// Each section below a path: its title, its tables. What may stand in several maps is collected once.
+fn collect(written: &mut Vec<(String, String)>, path: &str, shape: &Shape) {
     let title = if path.is_empty() { "The file" } else { path };
-    for (section, alternative) in sections(shape).into_iter().zip(0..) {
-        match alternative {
-            0 => _ = write!(page, "\n## {title}\n\n"),
-            _ => page.push_str("\nor\n\n"),
-        }
-        page.push_str("| key | takes | default | |\n| --- | --- | --- | --- |\n");
-        for key in section.settings() {
-            let default = match (key.required, default_of(key)) {
-                (true, _) => "required".to_owned(),
-                (false, Some(default)) => format!("`{default}`"),
-                (false, None) => String::new(),
-            };
-            let examples: Vec<String> =
-                key.examples.iter().map(|example| format!("`{example}`")).collect();
-            let examples = match examples.is_empty() {
-                true => String::new(),
-                false => format!(" Such as {}.", examples.join(", ")),
-            };
-            let takes = takes(&key.shape);
-            let row = format!("| `{}` | {takes} | {default} | {}{examples} |", key.name, key.words);
-            let _ = writeln!(page, "{row}");
-        }
+    let tables: Vec<String> = sections(shape).into_iter().map(table).collect();
+    if !tables.is_empty() && written.iter().all(|(before, _)| before != title) {
+        written.push((title.to_owned(), tables.join("\nor\n\n")));
     }
     for setting in shape.settings() {
         let (below, shape) = within(setting, path);
-        add_sections(page, &below, shape);
+        collect(written, &below, shape);
     }
+}
+
+/// A section's keys.
+fn table(section: &Shape) -> String {
+    let mut text = "| key | takes | default | |\n| --- | --- | --- | --- |\n".to_owned();
+    for key in section.settings() {
+        let default = match (key.required, default_of(key)) {
+            (true, _) => "required".to_owned(),
+            (false, Some(default)) => format!("`{default}`"),
+            (false, None) => String::new(),
+        };
+        let examples: Vec<String> =
+            key.examples.iter().map(|example| format!("`{example}`")).collect();
+        let examples = match examples.is_empty() {
+            true => String::new(),
+            false => format!(" Such as {}.", examples.join(", ")),
+        };
+        let takes = takes(&key.shape);
+        let row = format!("| `{}` | {takes} | {default} | {}{examples} |", key.name, key.words);
+        let _ = writeln!(text, "{row}");
+    }
+    text
 }
 
 /// The innermost values of a setting and their path.
