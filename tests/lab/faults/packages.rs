@@ -338,7 +338,7 @@ fn fault_79_a_service_that_starts_and_then_dies_is_shown_with_its_last_words() {
             "h1",
             "zookeeper",
             "Unrecognized VM option 'NoSuchOption'",
-            "next: mend it, then run `provision apply",
+            "--unit zookeeper` shows why; mend it, then run `provision apply",
         ],
     );
     // What ran before is kept, and is the way back.
