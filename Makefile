@@ -24,7 +24,7 @@ fast: tools ## Tests that need no container
 	cargo test --manifest-path tests/standin/Cargo.toml
 	cargo test --manifest-path tests/libmesos/Cargo.toml
 
-lab: engine tools ## Tests in containers: the whole main job, users' jobs, changing members, adoption, faults
+lab: engine tools ## Tests in containers: the whole main job, users' jobs, changing members, adoption, faults, Debian 11 and 13
 	cargo test --lib lab_ -- --nocapture
 	cargo test --test lab main_job -- --nocapture
 	cargo test --test lab verbs_ -- --nocapture
@@ -34,6 +34,7 @@ lab: engine tools ## Tests in containers: the whole main job, users' jobs, chang
 	cargo test --test lab tasks:: -- --nocapture
 	cargo test --test lab membership -- --test-threads 2 --nocapture
 	cargo test --test lab faults -- --test-threads 4
+	cargo test --test lab systems -- --nocapture
 
 sweep: engine ## Every cut of every action, of an apply and of changes of membership (some hours)
 	SWEEP=all cargo test --test lab sweep_ -- --nocapture
@@ -49,7 +50,7 @@ lint: tools ## Format, clippy, documentation, shell scripts
 	cargo fmt --check --manifest-path tests/libmesos/Cargo.toml
 	cargo clippy --all-targets --manifest-path tests/libmesos/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items --quiet
-	shellcheck tests/assets/*.sh tests/standin/build-deb.sh
+	shellcheck tests/assets/*.sh tests/standin/*.sh
 
 static: ## A binary that runs on any Linux, whatever libraries that has: target/*-musl/release/provision
 	@rustup target add $(MUSL) || { echo "the standard library for $(MUSL) is not to be had here; rustup brings it" >&2; exit 1; }

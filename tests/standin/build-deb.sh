@@ -4,6 +4,7 @@
 # Environment:
 #   STANDIN_VERSION    the package's version (default 1.11.0+standin); the part before + is the Mesos
 #                      that the daemons claim to be and whose flags they know
+#   STANDIN_SUITE      the oldest Debian that it is to run on, such as bullseye (default: this machine's system)
 #   STANDIN_BINARY     a binary that is built already
 #   STANDIN_LIBRARY    a libmesos.so that is built already
 #   SOURCE_DATE_EPOCH  the time of every file in it (default 0): equal inputs, equal bytes
@@ -19,21 +20,62 @@ version=${STANDIN_VERSION:-1.11.0+standin}
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}"
 umask 022
 
-if [ -z "${STANDIN_BINARY:-}" ]; then
-  cargo build --release --locked --quiet --manifest-path "$here/Cargo.toml" \
-    --target-dir "$here/target"
-  STANDIN_BINARY=$here/target/release/mesos-standin
-fi
-if [ -z "${STANDIN_LIBRARY:-}" ]; then
-  libmesos=$here/../libmesos
-  cargo build --release --locked --quiet --manifest-path "$libmesos/Cargo.toml" \
-    --target-dir "$libmesos/target"
-  STANDIN_LIBRARY=$libmesos/target/release/libmesos.so
-fi
+# build DIRECTORY PACKAGE PART: a release build, linked against that Debian's C library if one is asked for
+build() {
+  if [ -z "${STANDIN_SUITE:-}" ]; then
+    cargo build --release --locked --quiet --manifest-path "$1/Cargo.toml" --target-dir "$1/target" \
+      --package "$2"
+    return
+  fi
+  sysroot=$(sh "$here/sysroot.sh" "$STANDIN_SUITE")
+  triple=$(basename "$sysroot"/usr/lib/*-linux-gnu)
+  set -- "$@" -- -C "link-arg=--sysroot=$sysroot" -C "link-arg=-B$sysroot/usr/lib/$triple"
+  set -- "$@" -C "link-arg=-L$sysroot/usr/lib/$triple" -C "link-arg=-L$sysroot/lib/$triple"
+  # Of all that is linked only the last step differs: dependencies are built once for both. The directories are named
+  # too, for the compiler would look into this machine's first.
+  directory=$1
+  shift
+  cargo rustc --release --locked --quiet --manifest-path "$directory/Cargo.toml" \
+    --target-dir "$directory/target" \
+    --package "$@"
+}
+
+# no_newer FILE: whether it needs a newer C library than that Debian's
+no_newer() {
+  [ -n "${STANDIN_SUITE:-}" ] || return 0
+  has=$(grep -aoE 'GNU C Library .* version 2\.[0-9]+' "$sysroot"/lib/*/libc.so.6 | sed 's/.* //')
+  needs=$(grep -aoE 'GLIBC_2\.[0-9]+' "$1" | sed 's/.*_//' | sort -V | tail -n 1)
+  [ "$(printf '%s\n%s\n' "$has" "$needs" | sort -V | tail -n 1)" = "$has" ] || {
+    echo "build-deb.sh: $1 needs glibc $needs, and $STANDIN_SUITE has $has" >&2
+    exit 1
+  }
+}
 
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+built=$(mktemp -d)
+trap 'rm -rf "$root" "$built"' EXIT
 chmod 755 "$root"
+
+# take DIRECTORY PACKAGE PART RESULT: builds it and takes the result, which both kinds of build leave in one place
+take() {
+  mkdir -p "$1/target"
+  exec 9>"$1/target/build-deb.lock"
+  flock 9
+  build "$1" "$2" "$3"
+  cp "$1/target/release/$4" "$built/$4"
+  exec 9>&-
+  no_newer "$built/$4"
+}
+
+if [ -z "${STANDIN_BINARY:-}" ]; then
+  take "$here" mesos-standin --bin=mesos-standin mesos-standin
+  STANDIN_BINARY=$built/mesos-standin
+fi
+if [ -z "${STANDIN_LIBRARY:-}" ]; then
+  take "$here/../libmesos" libmesos --lib libmesos.so
+  STANDIN_LIBRARY=$built/libmesos.so
+fi
+
 install -d "$root/DEBIAN" "$root/var/lib/mesos" "$root/var/log/mesos"
 install -D -m 755 "$STANDIN_BINARY" "$root/usr/lib/mesos/mesos-standin"
 printf '%s\n' "$version" >"$root/usr/lib/mesos/standin-version"
