@@ -74,7 +74,7 @@ pub use cli::{completed, main};
 pub mod internals {
     pub use crate::commands::render::files;
     pub use crate::ground::digest::sha256;
-    pub use crate::ground::{HostName, SecretRef};
+    pub use crate::ground::{Debian, HostName, SecretRef};
     pub use crate::inventory::Inventory;
     pub use crate::lab::{Engine, TwinHost, TwinSpec, down, up};
     pub use crate::lints::load::{Lab, load_text};

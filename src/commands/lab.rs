@@ -1,5 +1,6 @@
 //! `provision lab`: the twin.
 
+use crate::ground::Debian;
 use crate::lab::{self, TwinSpec};
 use crate::pipeline::arguments::Source;
 use crate::pipeline::load;
@@ -17,13 +18,13 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum LabCommand {
     /// Start one container per host of the inventory
-    Up(Which),
+    Up(Make),
     /// Remove them
     Down(Which),
     /// Show them
     Status(Which),
     /// Make them anew, as bare as at the beginning
-    Reset(Which),
+    Reset(Make),
     /// Open a shell on one of them
     Ssh(Ssh),
 }
@@ -32,6 +33,15 @@ enum LabCommand {
 struct Which {
     #[command(flatten)]
     source: Source,
+}
+
+#[derive(Debug, clap::Args)]
+struct Make {
+    #[command(flatten)]
+    source: Source,
+    /// Debian's release on all of them [default: that of the twin that is there, or 12]
+    #[arg(long, value_name = "RELEASE", value_parser = ["11", "12", "13"])]
+    debian: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,10 +59,8 @@ struct Ssh {
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let source = match &args.command {
-        LabCommand::Up(it)
-        | LabCommand::Down(it)
-        | LabCommand::Status(it)
-        | LabCommand::Reset(it) => &it.source,
+        LabCommand::Up(it) | LabCommand::Reset(it) => &it.source,
+        LabCommand::Down(it) | LabCommand::Status(it) => &it.source,
         LabCommand::Ssh(it) => &it.source,
     };
     let source = Source { lab: true, ..source.clone() };
@@ -63,10 +71,12 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(exit::USAGE);
         }
     };
-    let spec = TwinSpec::of(&inventory);
+    let mut spec = TwinSpec::of(&inventory);
     let mut say = |text: &str| line(std::io::stderr().lock(), text);
     match &args.command {
-        LabCommand::Up(_) | LabCommand::Reset(_) => {
+        LabCommand::Up(it) | LabCommand::Reset(it) => {
+            let number = it.debian.as_ref().and_then(|it| it.parse().ok());
+            spec.debian = number.and_then(Debian::numbered);
             let twin = if matches!(args.command, LabCommand::Reset(_)) {
                 lab::reset(&spec, &mut say).await?
             } else {
@@ -81,7 +91,13 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
             for row in lab::status(&inventory.cluster).await? {
                 line(
                     Out,
-                    &format!("{:<12} {:<15} {}", row.name, row.address.to_string(), row.state),
+                    &format!(
+                        "{:<12} {:<15} {:<9} {}",
+                        row.name,
+                        row.address.to_string(),
+                        row.state,
+                        row.debian
+                    ),
                 );
             }
         }

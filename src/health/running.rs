@@ -43,6 +43,8 @@ pub struct Server {
     pub answers: bool,
     /// Whether it says that it serves, in an ensemble or alone.
     pub serves: bool,
+    /// Whether it is of before 3.5, and says nobody whom it counts: its list is what its file says now.
+    pub is_old: bool,
 }
 
 /// What a host holds of a master that need not run.
@@ -315,7 +317,16 @@ fn server(files: &str, spoken: &str, own: IpAddr) -> Server {
         false => Data::Nothing,
     };
     let serves = spoken.lines().any(|line| line.starts_with("Mode: "));
-    Server { id, list, data, runs: runs(files), answers: !spoken.trim().is_empty(), serves }
+    let version = spoken.lines().find_map(|line| line.strip_prefix("Zookeeper version: "));
+    Server {
+        id,
+        list,
+        data,
+        runs: runs(files),
+        answers: !spoken.trim().is_empty(),
+        serves,
+        is_old: version.is_some_and(|version| version.starts_with("3.4.")),
+    }
 }
 
 /// Whether the unit of a part runs, or tries to.
@@ -380,10 +391,22 @@ mod tests {
         let seen = server(files, &spoken, OWN);
         assert_eq!(ids(&seen.list), all);
         assert_eq!((seen.id, seen.data, seen.answers), (Some(1), Data::Perhaps, true));
+        assert!(!seen.is_old);
         // Of one that is stopped, its file.
         let seen = server(files, "", OWN);
         assert_eq!(ids(&seen.list), [(1, "172.31.7.11"), (9, "fd00::9")]);
         assert!(!seen.answers);
+    }
+
+    /// As Debian 11's 3.4.13 answers: `conf` names no member.
+    #[test]
+    fn a_server_that_says_nobody_whom_it_counts_is_told_apart() {
+        let spoken = "Zookeeper version: 3.4.13--1, built on Tue, 24 Jan 2023 10:38:28 +0000\nLatency min/avg/max: 0/0/0\n\
+                      Mode: follower\nclientPort=2181\nserverId=2\nquorumPort=2888\npeerType=0\n";
+        let files = "here\nserver.1=172.31.7.12:2888:3888\nserver.2=172.31.7.11:2888:3888\nserverId=2\ndata\n";
+        let seen = server(files, spoken, OWN);
+        assert!(seen.is_old && seen.serves);
+        assert_eq!(ids(&seen.list), [(1, "172.31.7.12"), (2, "172.31.7.11")]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::docker::Docker;
 use super::{Engine, network};
-use crate::ground::HostName;
+use crate::ground::{Debian, HostName};
 
 /// A container, wanted or found.
 #[derive(Debug, Clone)]
@@ -23,8 +23,17 @@ pub(super) struct Container {
     pub(super) engine: Engine,
     pub(super) cluster: String,
     pub(super) image: String,
+    pub(super) debian: Debian,
     pub(super) base_archive: PathBuf,
+    pub(super) spark_base: Debian,
     pub(super) state: State,
+}
+
+impl Container {
+    /// What its Spark image is built on: the archive, and the release in it.
+    pub(super) fn base(self) -> (PathBuf, Debian) {
+        (self.base_archive, self.spark_base)
+    }
 }
 
 /// What the engine says of a container.
@@ -93,7 +102,9 @@ fn arguments(want: &Container, name: &str, name_servers: &str) -> Vec<String> {
     flag("--label", format!("provision.address={}", want.address));
     flag("--label", format!("provision.engine={}", want.engine));
     flag("--label", format!("provision.image={}", want.image));
+    flag("--label", format!("provision.debian={}", want.debian.suite()));
     flag("--label", format!("provision.base={}", want.base_archive.display()));
+    flag("--label", format!("provision.base-debian={}", want.spark_base.suite()));
     flag("--env", format!("TWIN_DNS={name_servers}"));
     // systemd is PID 1: it mounts nothing itself here, but must write its own part of the cgroups.
     flag("--tmpfs", "/run".to_owned());
@@ -202,6 +213,8 @@ pub(super) async fn list(
         "{{.Label \"provision.engine\"}}",
         "{{.Label \"provision.image\"}}",
         "{{.Label \"provision.base\"}}",
+        "{{.Label \"provision.debian\"}}",
+        "{{.Label \"provision.base-debian\"}}",
     ]
     .join("\t");
     let text = docker.run(&["ps", "--all", "--filter", &filter, "--format", &format]).await?;
@@ -217,7 +230,14 @@ pub(super) async fn list(
 
 fn parse(cluster: &str, line: &str) -> Option<Container> {
     let fields: Vec<&str> = line.split('\t').collect();
-    let [state, host, address, engine, image, base] = fields.as_slice() else { return None };
+    let [state, host, address, engine, image, base, debian, base_debian] = fields.as_slice() else {
+        return None;
+    };
+    // Containers of before there was a choice have no such labels.
+    let release = |suite: &str| match suite {
+        "" => Some(Debian::Bookworm),
+        suite => Debian::of_suite(suite),
+    };
     Some(Container {
         host: HostName::new(host),
         address: address.parse().ok()?,
@@ -228,7 +248,9 @@ fn parse(cluster: &str, line: &str) -> Option<Container> {
         },
         cluster: cluster.to_owned(),
         image: image.to_string(),
+        debian: release(debian)?,
         base_archive: PathBuf::from(base),
+        spark_base: release(base_debian)?,
         state: match *state {
             "running" => State::Running,
             "paused" => State::Paused,
@@ -282,16 +304,21 @@ mod tests {
 
     #[test]
     fn a_line_of_the_engine_is_a_container() {
-        let got = parse("c", "exited\ta1\t10.213.4.10\tnested\timg\t/x/base.tar").unwrap();
+        let line = "exited\ta1\t10.213.4.10\tnested\timg\t/x/base.tar\ttrixie\tbullseye";
+        let got = parse("c", line).unwrap();
         assert_eq!((got.host.as_str(), got.engine), ("a1", Engine::Nested));
         assert_eq!(got.state, State::Other("exited".into()));
-        assert!(parse("c", "running\ta1\t\tnested\timg\t/x").is_none());
-        assert!(parse("c", "running\ta1\t10.213.4.10\tmaybe\timg\t/x").is_none());
+        assert_eq!((got.debian, got.spark_base), (Debian::Trixie, Debian::Bullseye));
+        let old = parse("c", "running\ta1\t10.213.4.10\tnone\timg\t/x\t\t").unwrap();
+        assert_eq!((old.debian, old.spark_base), (Debian::Bookworm, Debian::Bookworm));
+        assert!(parse("c", "running\ta1\t\tnested\timg\t/x\t\t").is_none());
+        assert!(parse("c", "running\ta1\t10.213.4.10\tmaybe\timg\t/x\t\t").is_none());
+        assert!(parse("c", "running\ta1\t10.213.4.10\tnone\timg\t/x\twoody\t").is_none());
     }
 
     #[test]
     fn only_a_host_with_an_engine_gets_rights_over_the_machine() {
-        let mut want = parse("c", "running\tm1\t10.213.4.10\tnone\timg\t/x").unwrap();
+        let mut want = parse("c", "running\tm1\t10.213.4.10\tnone\timg\t/x\t\t").unwrap();
         let plain = arguments(&want, "n", "").join(" ");
         assert!(!plain.contains("cap-add") && !plain.contains("unconfined"), "{plain}");
         want.engine = Engine::Nested;

@@ -13,8 +13,8 @@ use anyhow::{Context, bail};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+mod apt;
 mod container;
-
 mod docker;
 mod image;
 mod keys;
@@ -24,8 +24,8 @@ mod state;
 
 pub use overlay::overlay;
 
-use crate::ground::HostName;
-use crate::inventory::{Inventory, Retired};
+use crate::ground::{Debian, HostName};
+use crate::inventory::{Inventory, Retired, SparkImage};
 use crate::local::files;
 use container::{Container, Ready};
 use docker::{Cgroups, Docker};
@@ -36,13 +36,17 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     check_names(spec)?;
     let docker = Docker::connect().await?;
     warn(&docker, spec, say);
-    let images = image::prepare(&docker, say).await?;
+    let existing = container::list(&docker, &spec.cluster).await?;
+    let debian = release(spec, &existing)?;
+    let images = image::prepare(&docker, debian, spec.spark_base, say).await?;
     let dir = state::cluster_dir(&spec.cluster)?;
     // Two commands on one twin must not give two hosts one address.
     let _lock = state::lock(dir.join("lock")).await?;
     let key = keys::key(&dir).await?;
 
+    // Another command may have made some since.
     let existing = container::list(&docker, &spec.cluster).await?;
+    release(spec, &existing)?;
     let network = network::ensure(&docker, &spec.cluster).await?;
     let addresses = allot(spec, &existing, network)?;
     for old in existing.values().filter(|c| c.image != images.host) {
@@ -62,7 +66,9 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
             engine: host.engine,
             cluster: spec.cluster.clone(),
             image: images.host.clone(),
+            debian,
             base_archive: images.base_archive.clone(),
+            spark_base: spec.spark_base,
             state: container::State::Missing,
         };
         let have = existing.get(&host.name).cloned();
@@ -82,7 +88,10 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
         known.push(ready);
     }
     keys::write_known_hosts(&dir, &known)?;
-    Ok(twin(spec.cluster.clone(), addresses, &dir, images.base_archive))
+    // Of a twin that was there the base stays that of its first hosts.
+    let first = existing.into_values().next();
+    let base = first.map_or((images.base_archive, spec.spark_base), Container::base);
+    Ok(twin(spec.cluster.clone(), addresses, &dir, base))
 }
 
 /// The twin of a cluster; `None` when there is none. A host of it may be stopped: that is then a host
@@ -92,11 +101,11 @@ pub async fn find(cluster: &str) -> anyhow::Result<Option<Twin>> {
     let found = container::list(&docker, cluster).await?;
     let dir = state::cluster_path(cluster)?;
     let whole = dir.join(keys::IDENTITY).exists() && dir.join(keys::KNOWN_HOSTS).exists();
-    let Some(base_archive) = found.values().map(|c| c.base_archive.clone()).next() else {
+    let Some(base) = found.values().next().cloned().map(Container::base) else {
         return Ok(None);
     };
     let addresses = found.into_iter().map(|(host, c)| (host, c.address)).collect();
-    Ok(whole.then(|| twin(cluster.to_owned(), addresses, &dir, base_archive)))
+    Ok(whole.then(|| twin(cluster.to_owned(), addresses, &dir, base)))
 }
 
 /// Removes the containers with their volumes, the network and the keys of a twin; images stay.
@@ -114,11 +123,14 @@ pub async fn down(cluster: &str, say: &mut Say<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fresh hosts: [`down`], then [`up`], on the images that are there.
+/// Fresh hosts: [`down`], then [`up`], on the images that are there; of the release that they had, unless another
+/// is asked for.
 pub async fn reset(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     check_names(spec)?;
+    let existing = container::list(&Docker::connect().await?, &spec.cluster).await?;
+    let had = existing.into_values().next().map(|container| container.debian);
     down(&spec.cluster, say).await?;
-    up(spec, say).await
+    up(&TwinSpec { debian: spec.debian.or(had), ..spec.clone() }, say).await
 }
 
 /// What there is of a twin, host by host.
@@ -132,6 +144,7 @@ pub async fn status(cluster: &str) -> anyhow::Result<Vec<HostStatus>> {
             name: c.host,
             address: c.address,
             engine: c.engine,
+            debian: c.debian,
         })
         .collect())
 }
@@ -149,6 +162,10 @@ pub struct TwinSpec {
     pub cluster: String,
     /// Its hosts.
     pub hosts: Vec<TwinHost>,
+    /// What they run; `None` is what those that there are run, or else Debian 12.
+    pub debian: Option<Debian>,
+    /// Whose slim image is there to build Spark's image on.
+    pub spark_base: Debian,
 }
 
 /// One host of a twin as it should be.
@@ -180,9 +197,11 @@ pub struct Twin {
     pub identity: PathBuf,
     /// Host keys, read inside the containers and not from the network.
     pub known_hosts: PathBuf,
-    /// `docker save` of the hosts' base, tagged `debian:bookworm-slim`: what a Spark image is built on
-    /// where no registry answers.
+    /// `docker save` of a slim image of Debian's under its public name: what a Spark image is built on where no
+    /// registry answers.
     pub base_archive: PathBuf,
+    /// Which one that is.
+    pub spark_base: Debian,
 }
 
 /// One row of [`status`].
@@ -194,6 +213,8 @@ pub struct HostStatus {
     pub address: Ipv4Addr,
     /// What it was made to run.
     pub engine: Engine,
+    /// What it runs.
+    pub debian: Debian,
     /// The engine's word: `running`, `exited`, `paused` …
     pub state: String,
 }
@@ -210,7 +231,31 @@ impl TwinSpec {
                 engine: if host.pool.is_some() { Engine::Nested } else { Engine::None },
             })
             .collect();
-        TwinSpec { cluster: inventory.cluster.clone(), hosts }
+        let spark_base = match inventory.spark.as_ref().map(|spark| &spark.image) {
+            Some(SparkImage::Build { base, .. }) => Debian::of_image(base),
+            _ => None,
+        };
+        TwinSpec {
+            cluster: inventory.cluster.clone(),
+            hosts,
+            debian: None,
+            spark_base: spark_base.unwrap_or_default(),
+        }
+    }
+}
+
+/// The release of all hosts, those that there are and those to be made.
+fn release(spec: &TwinSpec, existing: &BTreeMap<HostName, Container>) -> anyhow::Result<Debian> {
+    let Some(there) = existing.values().next().map(|container| container.debian) else {
+        return Ok(spec.debian.unwrap_or_default());
+    };
+    match spec.debian {
+        Some(asked) if asked != there => bail!(
+            "the twin of `{}` runs {there}, and {asked} is asked for: `provision lab reset --debian {}` makes it anew",
+            spec.cluster,
+            asked.number()
+        ),
+        _ => Ok(there),
     }
 }
 
@@ -218,7 +263,7 @@ fn twin(
     cluster: String,
     addresses: BTreeMap<HostName, Ipv4Addr>,
     dir: &std::path::Path,
-    base_archive: PathBuf,
+    (base_archive, spark_base): (PathBuf, Debian),
 ) -> Twin {
     Twin {
         cluster,
@@ -226,6 +271,7 @@ fn twin(
         identity: dir.join(keys::IDENTITY),
         known_hosts: dir.join(keys::KNOWN_HOSTS),
         base_archive,
+        spark_base,
     }
 }
 
@@ -289,7 +335,12 @@ mod tests {
 
     fn spec(names: &[&str]) -> TwinSpec {
         let host = |name: &&str| TwinHost { name: HostName::new(name), engine: Engine::None };
-        TwinSpec { cluster: "c".into(), hosts: names.iter().map(host).collect() }
+        TwinSpec {
+            cluster: "c".into(),
+            hosts: names.iter().map(host).collect(),
+            debian: None,
+            spark_base: Debian::default(),
+        }
     }
 
     fn existing(name: &str, address: &str) -> BTreeMap<HostName, Container> {
@@ -299,7 +350,9 @@ mod tests {
             engine: Engine::None,
             cluster: "c".into(),
             image: "i".into(),
+            debian: Debian::Trixie,
             base_archive: "b".into(),
+            spark_base: Debian::default(),
             state: container::State::Running,
         };
         BTreeMap::from([(container.host.clone(), container)])
@@ -331,9 +384,23 @@ mod tests {
     }
 
     #[test]
+    fn a_twin_of_another_release_is_told_apart() {
+        let asked = |debian| TwinSpec { debian, ..spec(&["m1"]) };
+        let have = existing("m1", "10.213.4.10");
+        assert_eq!(release(&asked(None), &BTreeMap::new()).unwrap(), Debian::Bookworm);
+        assert_eq!(release(&asked(None), &have).unwrap(), Debian::Trixie);
+        assert_eq!(release(&asked(Some(Debian::Trixie)), &have).unwrap(), Debian::Trixie);
+        let refused = release(&asked(Some(Debian::Bullseye)), &have).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "the twin of `c` runs Debian 13, and Debian 11 is asked for: `provision lab reset --debian 11` makes it anew"
+        );
+    }
+
+    #[test]
     fn names_that_would_leave_the_state_directory_are_refused() {
         for bad in ["../x", "", "-v", "a b", ".."] {
-            let spec = TwinSpec { cluster: bad.into(), hosts: vec![] };
+            let spec = TwinSpec { cluster: bad.into(), ..spec(&[]) };
             assert!(check_names(&spec).is_err(), "{bad:?}");
         }
         assert!(check_names(&spec(&["m1", "rack-1.m_2"])).is_ok());

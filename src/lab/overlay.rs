@@ -67,9 +67,10 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
         credential.secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
     }
     if let Some(SparkImage::Build { base, .. }) = inventory.spark.as_mut().map(|s| &mut s.image) {
-        if base != BASE_TAG {
-            notes.push(format!("the Spark image is built on {BASE_TAG} instead of {base}"));
-            BASE_TAG.clone_into(base);
+        let there = twin.spark_base.image();
+        if base != there {
+            notes.push(format!("the Spark image is built on {there} instead of {base}"));
+            there.clone_into(base);
         }
         let digest = digest_of(&twin.base_archive, Algorithm::Sha256)
             .map_err(|why| anyhow!("{} {why}", twin.base_archive.display()))?;
@@ -80,6 +81,3 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
     }
     Ok(notes)
 }
-
-/// The tag of the base archive.
-const BASE_TAG: &str = "debian:bookworm-slim";

@@ -6,6 +6,7 @@
 use super::Finding;
 use super::flags::is_head;
 use super::versions::Version;
+use crate::ground::Debian;
 
 /// Mesos by itself.
 pub fn mesos(version: &Version) -> Vec<Finding> {
@@ -70,13 +71,11 @@ pub fn dispatcher(spark: &Version) -> Vec<Finding> {
     Vec::new()
 }
 
-/// Java under Spark, by major version (8 for 1.8).
+/// The Javas that a Spark below 4 runs on, by major version (8 for 1.8).
 ///
-/// Source: `docs/index.md` of each Spark release. Debian 12 offers 17 only.
-pub fn spark_java(spark: &Version, java: u32) -> Vec<Finding> {
-    let runs: &[u32] = if spark.at_least(&[4]) {
-        return Vec::new();
-    } else if spark.at_least(&[3, 3]) {
+/// Source: `docs/index.md` of each Spark release.
+pub fn javas_of_spark(spark: &Version) -> &'static [u32] {
+    if spark.at_least(&[3, 3]) {
         &[8, 11, 17]
     } else if spark.at_least(&[3]) {
         &[8, 11]
@@ -84,8 +83,13 @@ pub fn spark_java(spark: &Version, java: u32) -> Vec<Finding> {
         &[8]
     } else {
         &[7, 8]
-    };
-    if runs.contains(&java) {
+    }
+}
+
+/// Java under Spark, by major version (8 for 1.8).
+pub fn spark_java(spark: &Version, java: u32) -> Vec<Finding> {
+    let runs = javas_of_spark(spark);
+    if spark.at_least(&[4]) || runs.contains(&java) {
         return Vec::new();
     }
     let list: Vec<String> = runs.iter().map(u32::to_string).collect();
@@ -103,13 +107,15 @@ pub fn java_of_package(package: &str) -> Option<u32> {
     package.split('-').find_map(|part| part.parse().ok())
 }
 
-/// Java on Debian 12, whose archive holds 17 alone; of other releases nothing is said.
+/// Java of Debian's archive; of releases that the lab does not make nothing is said.
 pub fn java_on_debian(java: u32, debian: u32) -> Vec<Finding> {
-    if debian != 12 || java == 17 {
+    let Some(release) = Debian::numbered(debian) else { return Vec::new() };
+    if release.javas().contains(&java) {
         return Vec::new();
     }
+    let offers: Vec<String> = release.javas().iter().map(u32::to_string).collect();
     vec![
-        Finding::warning(format!("Debian 12 offers Java 17, not {java}"))
+        Finding::warning(format!("{release} offers Java {}, not {java}", offers.join(" and ")))
             .help("add a package source that holds it, or take another Spark"),
     ]
 }

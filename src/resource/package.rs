@@ -14,6 +14,8 @@ pub struct Packages {
     pub packages: Vec<(String, Option<String>)>,
     /// What `apt-get install` is given: package names, or the path of a .deb on the host.
     pub install: Vec<String>,
+    /// Names that are packages of their own from a release of Debian on, and come with the others before.
+    pub since: Vec<(u32, String)>,
     /// What must be there before: a fetched .deb, a repository's key.
     pub before: Vec<Step>,
     /// Units that must not be started by the installation, nor by a boot after it: masked until it is over, and
@@ -34,13 +36,40 @@ impl Packages {
             name: name.to_owned(),
             packages: install.iter().map(|package| (package.clone(), None)).collect(),
             install,
+            since: Vec::new(),
             before: Vec::new(),
             quiet: Vec::new(),
             contents: None,
             may_lose: Vec::new(),
         }
     }
+
+    /// What apt is given, as words of the shell on the host, and the lines before in which they are found out.
+    pub fn words(&self) -> (String, String) {
+        let install = quote_all(self.install.iter().map(String::as_str));
+        if self.since.is_empty() {
+            return (String::new(), install);
+        }
+        let mut lines = format!("set -- {install}\n");
+        for (release, name) in &self.since {
+            let name = quote(name);
+            let line = format!("[ \"$({RELEASE})\" -lt {release} ] || set -- \"$@\" {name}\n");
+            lines.push_str(&line);
+        }
+        (lines, "\"$@\"".to_owned())
+    }
+
+    /// Those that are wanted on a host of such a release of Debian, each with the version that must be there.
+    pub fn of(&self, release: u32) -> impl Iterator<Item = (&String, Option<&String>)> {
+        let all = self.packages.iter().map(|(name, version)| (name, version.as_ref()));
+        let since = self.since.iter().filter(move |(from, _)| release >= *from);
+        all.chain(since.map(|(_, name)| (name, None)))
+    }
 }
+
+/// Prints the number of Debian's release, 0 on anything else and where it has none yet.
+const RELEASE: &str = "i=; r=; if [ -r /etc/os-release ]; then while IFS='=' read -r k v; do v=${v#\\\"}; v=${v%\\\"}; \
+    case $k in ID) i=$v ;; VERSION_ID) r=${v%%.*} ;; esac; done < /etc/os-release; fi; [ \"$i\" = debian ] || r=; echo \"${r:-0}\"";
 
 impl Kind for Packages {
     fn id(&self) -> ResourceId {
@@ -54,7 +83,7 @@ impl Kind for Packages {
     /// One `dpkg-query` for every package of a host. `dpkg` itself is asked too: it names the architecture.
     fn probe(all: &[&Self]) -> Probe {
         let mut names: Vec<&str> =
-            all.iter().flat_map(|set| set.packages.iter().map(|(name, _)| name.as_str())).collect();
+            all.iter().flat_map(|set| set.of(u32::MAX).map(|(name, _)| name.as_str())).collect();
         names.push("dpkg");
         names.sort_unstable();
         names.dedup();
@@ -65,6 +94,9 @@ impl Kind for Packages {
                 quote_all(names)
             ),
         );
+        if all.iter().any(|set| !set.since.is_empty()) {
+            probe.section("debian", format!("( {RELEASE} )"));
+        }
         let mut built: Vec<&str> =
             all.iter().filter_map(|set| Some(set.contents.as_ref()?.0.as_str())).collect();
         built.sort_unstable();
@@ -91,9 +123,9 @@ impl Kind for Packages {
                 "dpkg-query does not know dpkg itself; is this Debian?".to_owned(),
             );
         }
+        let release = sections.get("debian").and_then(|text| text.trim().parse().ok());
         let mut missing: Vec<String> = self
-            .packages
-            .iter()
+            .of(release.unwrap_or(0))
             .filter_map(|(name, wanted)| match (installed(text, name), wanted) {
                 (None, None) => Some(name.clone()),
                 (None, Some(version)) => Some(format!("{name} {version}")),
@@ -121,7 +153,6 @@ impl Kind for Packages {
     /// refreshed first; an installation that was cut short is finished first. Questions about
     /// configuration files are answered with "keep", which is said: ours are written whole afterwards.
     fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
-        let install = quote_all(self.install.iter().map(String::as_str));
         let mut script = format!("{HOLDER}{LOSSES}{APT}");
         if !self.quiet.is_empty() {
             let units = quote_all(self.quiet.iter().map(String::as_str));
@@ -140,8 +171,9 @@ impl Kind for Packages {
         // apt holds a version that is there for good.
         let rebuilt = |gap: &Gap| gap.seen.as_ref().is_some_and(|seen| seen.contains(ANOTHER));
         let again = if gaps.iter().any(rebuilt) { "--reinstall" } else { "" };
+        let (lines, words) = self.words();
         script.push_str(&format!(
-            "may_lose={} lower={lower}\nagain={again}\napt_install {install}\n",
+            "may_lose={} lower={lower}\nagain={again}\n{lines}apt_install {words}\n",
             quote(&self.may_lose.join(" "))
         ));
         let mut steps = self.before.clone();
@@ -181,13 +213,16 @@ pub const HOLDER: &str = r#"apt_holder() {
 "#;
 
 /// `apt_losses PACKAGE…` prints what installing these would take away: `remove NAME VERSION`, `lower NAME
-/// FROM TO`. Simulated; nothing is written, not even apt's caches.
+/// FROM TO`; and what apt knows no package of: `absent NAME`. Simulated; nothing is written, not even apt's caches.
 ///
-/// Source: apt-get(8) `--simulate`: `Remv NAME [VERSION]`, `Inst NAME [OLD] (NEW …)`.
+/// Source: apt-get(8) `--simulate`: `Remv NAME [VERSION]`, `Inst NAME [OLD] (NEW …)`; apt's `apt-private/private-cacheset.cc`:
+/// `E: Unable to locate package NAME`, `E: Package 'NAME' has no installation candidate`.
 pub const LOSSES: &str = r#"apt_losses() {
   LC_ALL=C apt-get -s -q -y -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-    --no-install-recommends --allow-downgrades install "$@" 2>/dev/null | while read -r what name from to rest; do
+    --no-install-recommends --allow-downgrades install "$@" 2>&1 | while read -r what name from to rest; do
     case $what:$from in
+    E::to) printf 'absent %s\n' "${rest#package }" ;;
+    E::\'*) from=${from#?}; printf 'absent %s\n' "${from%?}" ;;
     Remv:*) from=${from#\[}; printf 'remove %s %s\n' "$name" "${from%\]}" ;;
     Inst:\[*)
       from=${from#\[}; from=${from%\]}; to=${to#\(}
@@ -226,8 +261,8 @@ apt_install() {
     # What would go now may be more than what was asked about.
     apt_losses "$@" > "$mark"
     while read -r how name rest; do
-      case " $may_lose " in
-      *" $name "*) ;;
+      case " $may_lose absent " in
+      *" $name "* | *" $how "*) ;;
       *) die "apt would $how $name $rest too, which the plan did not name; plan again" ;;
       esac
     done < "$mark"
@@ -264,6 +299,38 @@ mod tests {
             Look::Facts(facts) => facts["missing"].clone(),
             other => format!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_a_package_of_its_own_since_a_release_is_wanted_from_then_on() {
+        let since = vec![(13, "docker-cli".to_owned())];
+        let set = Packages { since, ..Packages::named("docker", ["docker.io"]) };
+        let missing = |release: &str, more: &str| {
+            let text = format!("dpkg installed 1 amd64\n{more}");
+            let said = [("packages", text), ("debian", release.to_owned())];
+            let sections = said.map(|(name, text)| (name.to_owned(), text));
+            match set.read(&Sections::from(sections)) {
+                Look::Facts(facts) => facts["missing"].clone(),
+                other => format!("{other:?}"),
+            }
+        };
+        let docker = "docker.io installed 26.1.5 amd64\n";
+        for (release, there, expected) in [
+            ("12\n", "", "docker.io"),
+            ("13\n", "", "docker.io, docker-cli"),
+            ("13\n", docker, "docker-cli"),
+            ("12\n", docker, "nothing"),
+            // Ubuntu, or a Debian that has no number yet.
+            ("0\n", docker, "nothing"),
+            ("", docker, "nothing"),
+        ] {
+            assert_eq!(missing(release, there), expected, "{release:?} {there:?}");
+        }
+        let asked = Packages::probe(&[&set]).script("N");
+        assert!(asked.contains("docker-cli") && asked.contains("/etc/os-release"), "{asked}");
+        assert!(
+            !Packages::probe(&[&Packages::named("x", ["y"])]).script("N").contains("os-release")
+        );
     }
 
     #[test]

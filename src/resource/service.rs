@@ -385,14 +385,38 @@ impl Kind for Service {
     }
 }
 
-/// `systemctl show` of some units, as [`unit()`] reads it.
+/// `systemctl show` of some units, as [`unit()`] reads it. Before systemd 251, of Debian 11 say, it knows no
+/// `--timestamp=unix` and shows nothing at all; then it is asked for its own way of writing time, in UTC.
 pub fn show<'a>(units: impl IntoIterator<Item = &'a str>) -> String {
     format!(
-        "systemctl show --timestamp=unix -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState \
-         -p InvocationID -p ExecMainStartTimestamp -p ActiveEnterTimestamp -p NRestarts -p Result -- {} 2>/dev/null",
+        "set -- -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState \
+         -p InvocationID -p ExecMainStartTimestamp -p ActiveEnterTimestamp -p NRestarts -p Result -- {}\n\
+         systemctl show --timestamp=unix \"$@\" 2>/dev/null || TZ=UTC0 systemctl show \"$@\" 2>/dev/null",
         quote_all(units)
     )
 }
+
+/// Seconds since the epoch of `@1700000000` or `Tue 2023-11-14 22:13:20 UTC`.
+fn moment(text: &str) -> Option<u64> {
+    if let Some(seconds) = text.strip_prefix('@') {
+        return seconds.parse().ok().filter(|seconds| *seconds > 0);
+    }
+    let words: Vec<&str> = text.split(' ').collect();
+    let &[_, date, time, "UTC"] = words.as_slice() else { return None };
+    let numbers = |text: &str, by: char| -> Option<[u64; 3]> {
+        let numbers: Option<Vec<u64>> = text.split(by).map(|it| it.parse().ok()).collect();
+        numbers?.try_into().ok()
+    };
+    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
+    // Days of the Gregorian calendar, years beginning in March, so that the leap day is the last of one.
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let days =
+        365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day;
+    Some(days.checked_sub(DAYS_BEFORE_1970)? * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// What the sum of [`moment`] makes of 1 January 1970.
+const DAYS_BEFORE_1970: u64 = 719_469;
 
 /// What systemd says of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -422,7 +446,6 @@ pub fn unit<'a>(name: &str, answer: &'a str) -> Option<Unit<'a>> {
         let mut unit = Unit::default();
         let mut mine = false;
         for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
-            let time = || value.strip_prefix('@').and_then(|t| t.parse().ok()).filter(|t| *t > 0);
             match key {
                 "Id" => mine = value == id,
                 "LoadState" => unit.load = value,
@@ -430,7 +453,7 @@ pub fn unit<'a>(name: &str, answer: &'a str) -> Option<Unit<'a>> {
                 "SubState" => unit.sub = value,
                 "UnitFileState" => unit.file = value,
                 "InvocationID" => unit.invocation = value,
-                "ExecMainStartTimestamp" => unit.started = time(),
+                "ExecMainStartTimestamp" => unit.started = moment(value),
                 "NRestarts" => unit.restarts = value.parse().unwrap_or(0),
                 "Result" => unit.result = value,
                 _ => {}
@@ -540,6 +563,24 @@ mod tests {
             let (service, facts) = by_hand(cmdline, stamp, package);
             let gaps = super::super::diff(&service.want(), &facts);
             assert!(service.interrupts(&gaps), "{cmdline} {stamp:?} {package}");
+        }
+    }
+
+    #[test]
+    fn time_is_read_as_either_systemd_writes_it() {
+        for (text, seconds) in [
+            ("@1700000000", Some(1_700_000_000)),
+            ("Tue 2023-11-14 22:13:20 UTC", Some(1_700_000_000)),
+            ("Thu 2024-02-29 00:00:00 UTC", Some(1_709_164_800)),
+            ("Fri 2024-03-01 00:00:01 UTC", Some(1_709_251_201)),
+            ("Thu 1970-01-01 00:00:00 UTC", Some(0)),
+            ("Mon 2026-11-30 11:22:33 UTC", Some(1_796_037_753)),
+            ("", None),
+            ("@0", None),
+            ("n/a", None),
+            ("Tue 2023-11-14 22:13:20 CET", None),
+        ] {
+            assert_eq!(moment(text), seconds, "{text}");
         }
     }
 

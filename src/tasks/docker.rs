@@ -21,6 +21,11 @@ const DAEMON: &str = "/etc/docker/daemon.json";
 const VALIDATE: &str = "if command -v dockerd >/dev/null && dockerd --help 2>/dev/null | grep -q -e --validate; then\n\
     why=$(dockerd --validate --config-file=\"$new\" 2>&1) || die \"the engine refuses it: $(printf %s \"$why\" | tail -n 1)\"\nfi";
 
+/// From this Debian on docker.io holds the engine alone, and only recommends the client.
+///
+/// Source: the packages of Debian 12 and 13 (docker.io 26.1.5+dfsg1-9 `Recommends: docker-cli`).
+const CLIENT_SINCE: u32 = 13;
+
 /// What the engine is told of proxies: readable by root alone, unlike what a unit says itself.
 const PROXY: &str = "/etc/docker/proxy.env";
 
@@ -84,7 +89,10 @@ fn engine(world: &World<'_>, package: &str) -> Result<Vec<Wish>, String> {
     let mut list: Vec<Wish> =
         inputs.into_iter().map(|file| Wish::unless(&["docker"], file)).collect();
     // apt does not install what docker.io only recommends, and needs at run time.
-    let packages = Packages::named("docker", [package, "iptables"]);
+    let mut packages = Packages::named("docker", [package, "iptables"]);
+    if package == "docker.io" {
+        packages.since.push((CLIENT_SINCE, "docker-cli".to_owned()));
+    }
     list.push(Wish::unless(&["docker"], packages));
     list.push(Wish::unless(&["docker"], service));
     Ok(list)

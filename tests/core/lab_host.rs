@@ -4,7 +4,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use provision::ground::HostName;
+use provision::ground::{Debian, HostName};
 use provision::lab::{self, Engine, Twin, TwinHost, TwinSpec};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,6 +15,8 @@ async fn a_twin_is_reached_by_ssh_with_strict_host_keys_and_leaves_nothing() {
         hosts: [("m1", Engine::None), ("a1", Engine::Nested)]
             .map(|(name, engine)| TwinHost { name: HostName::new(name), engine })
             .into(),
+        debian: None,
+        spark_base: Debian::default(),
     };
     let mut said = Vec::new();
     let twin = match lab::up(&spec, &mut |line| said.push(line.to_owned())).await {

@@ -16,5 +16,6 @@ mod jobs;
 mod main_job;
 mod membership;
 mod support;
+mod systems;
 mod tasks;
 mod verbs;

@@ -8,19 +8,24 @@ use crate::ground::{HostName, Problem, Severity};
 use crate::health;
 use crate::inventory::{Inventory, Listener};
 use crate::lints;
-use crate::mesos::compatibility;
 use crate::mesos::versions::Version;
+use crate::mesos::{Finding, compatibility};
 use crate::plan::{Observed, Plan, Seen};
 use crate::resource::package::{self, Packages};
 use crate::resource::service;
 use crate::script::{Probe, Sections, quote, quote_all};
 use crate::tasks;
+use system::System;
 
+mod absent;
 mod cluster;
 mod packages;
+mod python;
+mod system;
 
 pub use cluster::{changes_credentials, refused, strangers};
 pub use packages::name_losses;
+pub use system::REBOOT;
 
 /// The question to one host. Masters are also asked about an ensemble that is not ours.
 pub fn probe(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
@@ -55,6 +60,7 @@ pub fn probe(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
         "for d in /etc /opt /var /var/lib/provision; do df -Pi $d 2>/dev/null | tail -n +2; done",
     );
     probe.section("mounts", "cat /proc/mounts");
+    probe.section("kernel", "grep MEMCG_V1 \"/boot/config-$(uname -r)\" 2>/dev/null");
     probe.section("addresses", "ip -o addr show 2>/dev/null || hostname -I");
     probe.section("listening", "ss -Hltnp 2>/dev/null");
     probe.section("apt", format!("{}apt_holder", package::HOLDER));
@@ -72,9 +78,6 @@ pub fn probe(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
         .section("docker", "! command -v dockerd >/dev/null 2>&1 || dockerd --version 2>/dev/null");
     probe
 }
-
-/// Name of the finding that holds an agent back until its host was rebooted.
-pub const REBOOT: &str = "reboot-needed";
 
 /// Name of the finding that a file system is too small.
 const DISK_FULL: &str = "disk-full";
@@ -106,7 +109,8 @@ pub fn check(
     for (host, answer) in answers {
         let mut say = |problem: Problem| found.push((Some(host.clone()), problem));
         let text = |name: &str| answer.get(name).map_or("", |text| text.trim());
-        os(text("os")).into_iter().for_each(&mut say);
+        let system = System::read(text("os"));
+        system.problem().into_iter().for_each(&mut say);
         if !matches!(text("architecture"), "x86_64" | "aarch64") {
             say(error(
                 "architecture",
@@ -128,12 +132,21 @@ pub fn check(
         inodes(text("inodes")).into_iter().for_each(&mut say);
         memory(inventory, host, text("memory")).into_iter().for_each(&mut say);
         ports(inventory, plan, observed, host, text("listening")).into_iter().for_each(&mut say);
-        agent(inventory, host, text("mounts"), text("docker"), systemd(text("systemd")))
-            .into_iter()
-            .for_each(&mut say);
+        let boots = system::Boots {
+            mounts: text("mounts"),
+            systemd: text("systemd"),
+            kernel: text("kernel"),
+        };
+        system::cgroups(inventory, host, &boots).into_iter().for_each(&mut say);
+        engine(inventory, host, text("docker")).into_iter().for_each(&mut say);
         growth(inventory, text("quorum")).into_iter().for_each(&mut say);
         downgrades(plan, observed, host).into_iter().for_each(&mut say);
         apt(plan, host, text("apt")).into_iter().for_each(&mut say);
+        let losses = text(packages::SECTION);
+        absent::check(inventory, plan, host, losses, system.debian())
+            .into_iter()
+            .for_each(&mut say);
+        python::differs(inventory, host, system.debian()).into_iter().for_each(&mut say);
         packages::other_engine(inventory, plan, host, text("engines"))
             .into_iter()
             .for_each(&mut say);
@@ -147,30 +160,6 @@ pub fn check(
 
 fn error(name: &'static str, message: impl Into<String>) -> Problem {
     Problem::error(None, name, message)
-}
-
-fn os(text: &str) -> Option<Problem> {
-    let field = |key: &str| {
-        text.lines()
-            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
-            .map(|v| v.trim_matches('"'))
-    };
-    let version: f64 = field("VERSION_ID").and_then(|v| v.parse().ok()).unwrap_or(0.0);
-    match field("ID") {
-        Some("debian") if version >= 11.0 => None,
-        Some("ubuntu") if version >= 22.04 => None,
-        Some(id) => Some(error(
-            "unsupported-os",
-            format!(
-                "{id} {version} is not supported; Debian 11 and later and Ubuntu 22.04 and later are"
-            ),
-        )
-        .help("install one of these, or take this host out of the inventory")),
-        None => Some(
-            error("unsupported-os", "/etc/os-release does not say what this is")
-                .help("Debian 11 and later and Ubuntu 22.04 and later say it; install one of these"),
-        ),
-    }
 }
 
 fn address(inventory: &Inventory, host: &HostName, text: &str) -> Option<Problem> {
@@ -309,73 +298,20 @@ fn ports(
     problems
 }
 
-/// `systemd 257 (257.8-1~deb13u2)`.
-fn systemd(said: &str) -> u32 {
-    let words = said.lines().find_map(|line| line.strip_prefix("systemd "));
-    let number = words.and_then(|words| words.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// The first systemd that boots with no cgroup v1 whatever it is told.
-///
-/// Source: systemd's NEWS of 256 (`SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1`) and of 258 (support is removed).
-const NO_CGROUP_V1: u32 = 258;
-
-fn agent(
-    inventory: &Inventory,
-    host: &HostName,
-    mounts: &str,
-    docker: &str,
-    systemd: u32,
-) -> Vec<Problem> {
-    let Some(agent) = inventory.agent(host) else { return Vec::new() };
-    let mut problems = Vec::new();
-    let containerizers = agent.flags.get("containerizers").map_or("", String::as_str);
-    if containerizers.split(',').any(|c| c == "docker") {
-        let v1 = mounts.lines().any(|line| {
-            let words: Vec<&str> = line.split(' ').collect();
-            words.get(2) == Some(&"cgroup")
-                && words.get(3).is_some_and(|o| o.split(',').any(|o| o == "cpu"))
-        });
-        if !v1 {
-            problems.push(if systemd >= NO_CGROUP_V1 {
-                error(
-                    "cgroup-v2",
-                    format!("systemd {systemd} boots with no cgroup v1 any more, and no released Mesos can use the docker containerizer without one"),
-                )
-                .help("take an older release (Debian 13 has systemd 257), or `containerizers: mesos`")
-            } else if inventory.base.cgroup_v1 {
-                Problem {
-                    severity: Severity::Warning,
-                    ..error(
-                        REBOOT,
-                        "its agent waits for a reboot: the kernel argument for cgroup v1 takes effect with it",
-                    )
-                    .help(format!("apply writes the argument; then run {}, and apply again", reboot(inventory, host)))
-                }
-            } else {
-                error(
-                    "cgroup-v2",
-                    "no cgroup v1 `cpu` hierarchy is mounted, and no released Mesos can use the docker containerizer without one",
-                )
-                .help("set `base: { cgroup_v1: true }`, apply, and reboot the host")
-            });
-        }
+/// Whether the agent can read the version of the engine that is there.
+fn engine(inventory: &Inventory, host: &HostName, docker: &str) -> Vec<Problem> {
+    if docker.is_empty() || inventory.agent(host).is_none() {
+        return Vec::new();
     }
-    if !docker.is_empty() {
-        problems.extend(
-            compatibility::docker_on_mesos(&inventory.mesos.version, docker).into_iter().map(
-                |finding| Problem {
-                    place: None,
-                    severity: finding.severity,
-                    name: "docker-version",
-                    message: finding.message,
-                    help: finding.help,
-                },
-            ),
-        );
-    }
-    problems
+    let found = compatibility::docker_on_mesos(&inventory.mesos.version, docker);
+    let problem = |finding: Finding| Problem {
+        place: None,
+        severity: finding.severity,
+        name: "docker-version",
+        message: finding.message,
+        help: finding.help,
+    };
+    found.into_iter().map(problem).collect()
 }
 
 /// A master that has written its log with another quorum than it would have.
@@ -424,12 +360,6 @@ fn apt(plan: &Plan, host: &HostName, holder: &str) -> Option<Problem> {
         )
         .help("nothing is to be done, or wait for its end and begin then")
     })
-}
-
-/// What reboots a host: never done by us, for only its owner knows what else runs there.
-fn reboot(inventory: &Inventory, host: &HostName) -> String {
-    let root = inventory.hosts.get(host).is_some_and(|it| it.ssh.become_root);
-    format!("`provision ssh {host} -- {}systemctl reboot`", if root { "sudo " } else { "" })
 }
 
 #[cfg(test)]

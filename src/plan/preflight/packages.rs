@@ -4,20 +4,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::absent::LISTS;
 use super::error;
 use crate::ground::{HostName, Problem};
 use crate::inventory::Inventory;
 use crate::plan::{Action, Plan};
 use crate::resource::package::{LOSSES, Packages};
 use crate::resource::{Gap, Resource};
-use crate::script::{Probe, Sections, quote, quote_all};
+use crate::script::{Probe, Sections, quote};
 use crate::tasks::Task;
 
 /// Name of the finding, and of what allows it.
 pub(super) const REMOVES: &str = "removes-packages";
 
-/// Section of the answer: `set NAME`, then what that set would take away.
-const SECTION: &str = "apt-losses";
+/// Section of the answer: `set NAME`, then what that set would take away, and what there is no package of.
+pub(super) const SECTION: &str = "apt-losses";
 
 /// Simulates what the plan would install on a host. What cannot be simulated yet (a repository that is to be
 /// added, lists that are to be fetched) is held back by apt itself when it comes to it.
@@ -26,20 +27,21 @@ pub(super) fn probe(plan: &Plan, host: &HostName) -> Probe {
     for (_, packages) in installs(plan).filter(|(it, _)| *it == host) {
         if script.is_empty() {
             script.push_str(LOSSES);
+            script.push_str(LISTS);
         }
         // A .deb may still have to be sent.
         let files = packages.install.iter().filter(|word| word.starts_with('/'));
         let there: String = files.map(|file| format!("[ -f {} ] && ", quote(file))).collect();
+        let (lines, words) = packages.words();
         script.push_str(&format!(
-            "printf 'set %s\\n' {}\n{there}apt_losses {}\n",
-            quote(&packages.name),
-            quote_all(packages.install.iter().map(String::as_str))
+            "printf 'set %s\\n' {}\n{lines}{there}apt_losses {words}\n",
+            quote(&packages.name)
         ));
     }
     if script.is_empty() { Probe::default() } else { Probe::new(SECTION, script) }
 }
 
-fn installs(plan: &Plan) -> impl Iterator<Item = (&HostName, &Packages)> {
+pub(super) fn installs(plan: &Plan) -> impl Iterator<Item = (&HostName, &Packages)> {
     plan.actions().filter_map(|(host, action)| Some((host, action.resource.get::<Packages>()?)))
 }
 
@@ -128,7 +130,7 @@ pub(super) fn other_engine(
 pub(super) const ENGINES: [&str; 4] = ["docker-ce", "docker.io", "moby-engine", "docker-engine"];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
@@ -137,7 +139,7 @@ mod tests {
     use crate::plan::{Stage, Wave};
     use crate::script::Step;
 
-    fn inventory(more: &str) -> Inventory {
+    pub(in super::super) fn inventory(more: &str) -> Inventory {
         let text = format!(
             "version: 1\ncluster: c\nhosts: {{ m1: {{ address: 10.0.0.1 }}, a1: {{ address: 10.0.0.2 }} }}\n\
              zookeeper: {{ servers: {{ m1: 1 }} }}\nmesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n\
@@ -147,10 +149,14 @@ mod tests {
     }
 
     fn plan() -> Plan {
-        let packages = Packages::named("docker", ["docker.io", "iptables"]);
+        installing(Packages::named("docker", ["docker.io", "iptables"]), "a1")
+    }
+
+    /// A plan that installs these on a host.
+    pub(in super::super) fn installing(packages: Packages, host: &str) -> Plan {
         let resource = Arc::new(Resource::Packages(packages));
         let action = Action::new(Task::Docker, resource, Vec::new());
-        let hosts = BTreeMap::from([(HostName::new("a1"), vec![action])]);
+        let hosts = BTreeMap::from([(HostName::new(host), vec![action])]);
         let (title, members) = (String::new(), BTreeMap::new());
         let (waves, inventory) = (vec![Wave { hosts }], Arc::new(inventory("")));
         let stage = Stage::new(&inventory, None, title, waves, members);

@@ -127,6 +127,27 @@ fn services_are_turned_and_stamped() {
     });
 }
 
+/// What somebody restarted is told by when it started, and systemd before 251 writes time its own way.
+#[test]
+fn a_service_is_read_of_an_older_systemd() {
+    in_each_shell(|room| {
+        let input = room.text("input");
+        fs::write(&input, "x").unwrap();
+        let wanted = Resource::Service(Service::running("x", sha256("inputs"), vec![input]));
+        for older in [false, true] {
+            if older {
+                fs::write(room.path("systemd-247"), "").unwrap();
+            }
+            let _ = fs::remove_dir_all(room.path("state"));
+            room.settles(&wanted);
+            fs::write(room.path("state/unit-x.invocation"), "another").unwrap();
+            let gaps = room.gaps(&wanted);
+            assert_eq!(gaps.len(), 1, "{:?} {older}: {gaps:?}", room.shell);
+            assert_eq!(gaps[0].seen.as_deref(), Some("older than its files"), "{gaps:?}");
+        }
+    });
+}
+
 #[test]
 fn a_service_whose_library_is_missing_is_left_stopped() {
     in_each_shell(|room| {

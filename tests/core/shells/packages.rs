@@ -34,6 +34,27 @@ fn packages_accounts_and_weights() {
     });
 }
 
+/// The release is that of the machine that the tests are on.
+#[test]
+fn what_is_a_package_of_its_own_on_this_release_is_installed_with_the_others() {
+    let text = fs::read_to_string("/etc/os-release").unwrap();
+    let field = |key: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        value.trim_matches('"').to_owned()
+    };
+    let number = field("VERSION_ID=").split('.').next().unwrap().parse::<u32>().ok();
+    let release = number.filter(|_| field("ID=") == "debian").unwrap_or(0);
+    in_each_shell(|room| {
+        let since = vec![(release, "now".to_owned()), (release + 1, "later".to_owned())];
+        let packages = Packages { since, ..Packages::named("engine", ["engine"]) };
+        let packages = Resource::Packages(packages);
+        assert_eq!(room.gaps(&packages)[0].seen.as_deref(), Some("engine, now"));
+        room.settles(&packages);
+        let calls = room.calls();
+        assert!(calls.contains("install engine now\n"), "{:?}: {calls}", room.shell);
+    });
+}
+
 /// The real apt, on a system of its own that only it believes in, where it simulates every installation.
 fn apt(folder: &Path) -> impl Fn(&str) -> std::process::Output + '_ {
     let path = |name: &str| folder.join(name);
@@ -49,7 +70,11 @@ fn apt(folder: &Path) -> impl Fn(&str) -> std::process::Output + '_ {
     };
     let file = "Filename: ./x.deb\nSize: 1\nSHA256: 00\n";
     let offered = [
-        package("wanted", "2", &format!("Conflicts: theirs\nDepends: lib (= 4)\n{file}")),
+        package(
+            "wanted",
+            "2",
+            &format!("Conflicts: theirs\nDepends: lib (= 4)\nSuggests: theirs-too\n{file}"),
+        ),
         package("harmless", "1", file),
         package("lib", "4", file),
     ];
@@ -95,7 +120,8 @@ fn apt_takes_nothing_away_but_what_was_named_and_allowed() {
     losses.sort();
     assert_eq!(losses, ["lower lib 5 4", "remove theirs 1:3-1"]);
     assert_eq!(simulated("harmless"), "");
-    assert_eq!(simulated("nowhere"), "");
+    assert_eq!(simulated("harmless nowhere neither"), "absent nowhere\nabsent neither\n");
+    assert_eq!(simulated("theirs-too"), "absent theirs-too\n");
     assert!(!folder.path().join("cache/pkgcache.bin").exists(), "looking wrote something");
     let install = |name: &str, may_lose: &[&str]| {
         let may_lose = may_lose.iter().map(|name| (*name).to_owned()).collect();

@@ -16,6 +16,12 @@ systemctl)
   case $1 in
   show)
     case $* in *--value*) cat "$unit.invocation" 2>/dev/null || echo; exit 0 ;; esac
+    since=@5
+    if [ -f "$ROOM/systemd-247" ]; then
+      # As it says it there.
+      case $* in *--timestamp=unix*) echo "Invalid value: unix." >&2; exit 1 ;; esac
+      [ "${TZ:-}" = UTC0 ] && since='Thu 1970-01-01 00:00:05 UTC' || since='Thu 1970-01-01 09:00:05 KST'
+    fi
     for word; do
       case $word in *.service) ;; *) continue ;; esac
       unit=$state/unit-${word%.service}
@@ -23,8 +29,8 @@ systemctl)
       [ ! -e "$unit.masked" ] || { load=masked file=masked; }
       [ ! -e "$unit.enabled" ] || file=enabled
       [ ! -e "$unit.active" ] || active=active
-      printf 'Id=%s\nLoadState=%s\nActiveState=%s\nSubState=x\nUnitFileState=%s\nInvocationID=%s\nExecMainStartTimestamp=@5\nNRestarts=0\nResult=success\n\n' \
-        "$word" "$load" "$active" "$file" "$(cat "$unit.invocation" 2>/dev/null)"
+      printf 'Id=%s\nLoadState=%s\nActiveState=%s\nSubState=x\nUnitFileState=%s\nInvocationID=%s\nExecMainStartTimestamp=%s\nNRestarts=0\nResult=success\n\n' \
+        "$word" "$load" "$active" "$file" "$(cat "$unit.invocation" 2>/dev/null)" "$since"
     done ;;
   start|restart) : > "$unit.active"; echo "i$$" > "$unit.invocation" ;;
   stop) rm -f "$unit.active" ;;

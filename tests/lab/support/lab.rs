@@ -1,14 +1,15 @@
-//! A twin of inventories/demo.yaml, and the real command on it.
+//! A twin of inventories/demo.yaml, or of an inventory of a test's own, and the real command on it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A twin of inventories/demo.yaml under another name; gone when dropped.
+/// A twin; gone when dropped.
 pub(crate) struct Lab {
     cluster: &'static str,
     root: PathBuf,
+    inventory: PathBuf,
     sets: Mutex<Vec<String>>,
 }
 
@@ -21,7 +22,7 @@ pub(crate) struct Ran {
 }
 
 impl Lab {
-    /// Bare hosts.
+    /// Bare hosts of inventories/demo.yaml under another name.
     pub(crate) fn up(cluster: &'static str) -> Lab {
         Lab::with(cluster, &[])
     }
@@ -29,35 +30,41 @@ impl Lab {
     /// Bare hosts of an inventory that has this too, before what every twin needs.
     pub(crate) fn with(cluster: &'static str, more: &[&str]) -> Lab {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
-        let cache = root.join(".cache");
-        std::fs::create_dir_all(&cache).unwrap();
-        step("assets: a Spark archive, the stand-in for Mesos");
-        let spark = sh(&root, &format!("sh tests/assets/spark.sh {}", cache.display()));
-        let deb = cache.join("mesos-standin.deb");
-        if std::env::var_os("TWIN").is_none() {
-            sh(&root, &format!("sh tests/standin/build-deb.sh {}", deb.display()));
-        }
-        let version = sh(&root, &format!("dpkg-deb -f {} Version", deb.display()));
+        let deb = stand_in(&root, "mesos-standin", "");
         let mut sets: Vec<String> = more.iter().map(|set| (*set).to_owned()).collect();
+        sets.push(format!("cluster={cluster}"));
+        sets.extend(mesos(&root, &deb));
         sets.extend([
-            format!("cluster={cluster}"),
-            format!("mesos.version={}", version.trim()),
-            format!("mesos.package.deb={}", deb.display()),
-            format!("spark.archive.path={}", spark.lines().last().unwrap().trim()),
+            spark(),
             // The twin gives every secret a value of its own.
             "mesos.credentials.agent.principal=agent".to_owned(),
             "mesos.credentials.agent.secret.env=NOT_READ".to_owned(),
             "mesos.credentials.framework.principal=spark".to_owned(),
             "mesos.credentials.framework.secret.env=NOT_READ".to_owned(),
         ]);
-        let lab = Lab { cluster, root, sets: Mutex::new(sets) };
-        if std::env::var_os("TWIN").is_some() {
-            return lab;
+        let inventory = root.join("inventories/demo.yaml");
+        Lab { cluster, root, inventory, sets: Mutex::new(sets) }.bare(&[])
+    }
+
+    /// Bare hosts of an inventory of a test's own, and of this more, with a release of Debian.
+    pub(crate) fn of_debian(cluster: &'static str, debian: &str, text: &str, more: &[&str]) -> Lab {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
+        // Linked against the oldest C library it runs with all of them.
+        let deb = stand_in(&root, "mesos-standin-bullseye", "STANDIN_SUITE=bullseye");
+        let inventory = root.join(".cache").join(format!("{cluster}.yaml"));
+        std::fs::write(&inventory, format!("version: 1\ncluster: {cluster}\n{text}")).unwrap();
+        let mut sets: Vec<String> = mesos(&root, &deb).into();
+        sets.extend(more.iter().map(|set| (*set).to_owned()));
+        Lab { cluster, root, inventory, sets: Mutex::new(sets) }.bare(&["--debian", debian])
+    }
+
+    fn bare(self, more: &[&str]) -> Lab {
+        if std::env::var_os("TWIN").is_none() {
+            step("bare hosts");
+            let up = self.command("lab", &["reset"], more);
+            assert_eq!(up.code, 0, "{up:?}");
         }
-        step("bare hosts");
-        let up = lab.command("lab", &["reset"], &[]);
-        assert_eq!(up.code, 0, "{up:?}");
-        lab
+        self
     }
 
     /// From now on this is in the inventory.
@@ -97,7 +104,7 @@ impl Lab {
         let mut process = Command::new(env!("CARGO_BIN_EXE_provision"));
         process.arg(command).args(sub).current_dir(&self.root).env("LC_ALL", "C.UTF-8");
         // Whose own argument is something else takes the inventory by name.
-        process.args((command == "diagnose").then_some("-i")).arg("inventories/demo.yaml");
+        process.args((command == "diagnose").then_some("-i")).arg(&self.inventory);
         for set in self.sets.lock().unwrap().iter() {
             process.args(["-e", set]);
         }
@@ -217,6 +224,38 @@ impl Drop for Lab {
         }
         let _ = self.command("lab", &["down"], &[]);
     }
+}
+
+/// Builds the package that plays Mesos, but for a twin that has it.
+fn stand_in(root: &Path, name: &str, environment: &str) -> PathBuf {
+    step("assets: the stand-in for Mesos");
+    let cache = root.join(".cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    let deb = cache.join(name).with_extension("deb");
+    if std::env::var_os("TWIN").is_none() {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whole or not at all: another process may read it meanwhile.
+        let part = cache.join(format!("{name}.{}", std::process::id()));
+        let (deb, part) = (deb.display(), part.display());
+        let build = format!("{environment} sh tests/standin/build-deb.sh {part}");
+        sh(root, &format!("{build} && mv -f {part} {deb}"));
+    }
+    deb
+}
+
+/// What an inventory says of the package.
+fn mesos(root: &Path, deb: &Path) -> [String; 2] {
+    let version = sh(root, &format!("dpkg-deb -f {} Version", deb.display()));
+    [format!("mesos.version={}", version.trim()), format!("mesos.package.deb={}", deb.display())]
+}
+
+/// What an inventory says of the archive of Spark.
+pub(crate) fn spark() -> String {
+    step("assets: a Spark archive");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let spark = sh(root, &format!("sh tests/assets/spark.sh {}", root.join(".cache").display()));
+    format!("spark.archive.path={}", spark.lines().last().unwrap().trim())
 }
 
 fn sh(root: &Path, script: &str) -> String {

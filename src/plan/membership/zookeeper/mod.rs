@@ -42,6 +42,11 @@ pub(super) fn steps(
     if steps.all().next().is_none() {
         return Ok(steps);
     }
+    if let Some((host, _)) = running.servers.iter().find(|(_, server)| server.is_old) {
+        return Err(Refusal::new(format!(
+            "{host}'s ZooKeeper is of before 3.5 and tells nobody which servers it counts, so no step of a change is known to be safe; go to 3.5 or later first (Debian 12 has 3.8), or change zoo.cfg by hand, one server at a time"
+        )));
+    }
     let there = |host: &HostName| !gone.contains(host) && !running.silent.contains(host);
     let out: BTreeSet<HostName> = base
         .keys()
@@ -291,11 +296,15 @@ pub fn start(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::super::{Does, Members, Step, Steps};
     use super::*;
     use crate::health::Server;
+    use crate::lints::load::{Lab, load_text};
+    use crate::plan::Scope;
 
     fn list(names: &[u8]) -> List {
         names.iter().map(|n| (HostName::new(&format!("m{n}")), *n)).collect()
@@ -339,6 +348,36 @@ mod tests {
             titles(&[1, 2, 3], &[1, 2, 4], &[3]),
             ["m3 leaves the ensemble", "m4 joins the ensemble"]
         );
+    }
+
+    #[test]
+    fn whose_lists_are_not_known_keep_their_membership() {
+        let text = "version: 1\ncluster: c\nhosts:\n  m[1:4]: { address: \"10.0.0.[1:4]\" }\n\
+            zookeeper: { servers: { m1: 1, m2: 2, m4: 4 } }\n\
+            mesos: { version: 1.11.0, package: { preinstalled: true }, masters: { hosts: [m1] } }\nretired: [m3]\n";
+        let inventory = load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No);
+        let inventory = inventory.expect("good").inventory;
+        let health = Health {
+            members: list(&[1, 2, 3]).into_keys().map(|host| (host, Member::Serving)).collect(),
+            leader: Some(HostName::new("m1")),
+        };
+        let (scope, gone) = (Scope::default(), BTreeSet::new());
+        let state = State { health: &health, scope: &scope, agents: None };
+        let of = |is_old: bool| {
+            let addresses = (1..4).map(|id| (id, format!("10.0.0.{id}"))).collect();
+            let server = Server {
+                answers: true,
+                serves: true,
+                list: addresses,
+                is_old,
+                ..Server::default()
+            };
+            let servers = list(&[1, 2, 3]).into_keys().map(|host| (host, server.clone()));
+            let running = Running { servers: servers.collect(), ..Running::default() };
+            steps(&running, &inventory, &gone, state)
+        };
+        assert!(of(false).unwrap().all().next().is_some());
+        assert!(of(true).unwrap_err().why.contains("m1's ZooKeeper is of before 3.5"));
     }
 
     #[test]

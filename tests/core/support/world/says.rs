@@ -31,6 +31,7 @@ impl World {
             let (name, body) = part.split_once('\n').expect("a name");
             let text = match name {
                 "packages" => machine.dpkg(),
+                "debian" => "12\n".to_owned(),
                 "contents" => {
                     machine.built.iter().map(|(name, sum)| format!("{name} {sum}  -\n")).collect()
                 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use provision::internals::{self as lab, Engine, HostName, TwinHost, TwinSpec};
+use provision::internals::{self as lab, Debian, Engine, HostName, TwinHost, TwinSpec};
 use tempfile::TempDir;
 
 use super::run;
@@ -65,8 +65,12 @@ fn build_image(tag: &str, deb: &Path) {
     // The library's own way to a bare host; of its twin only the image is wanted.
     let cluster = format!("faults-image-{}", std::process::id());
     let name = HostName::new("h1");
-    let spec =
-        TwinSpec { cluster: cluster.clone(), hosts: vec![TwinHost { name, engine: Engine::None }] };
+    let spec = TwinSpec {
+        cluster: cluster.clone(),
+        hosts: vec![TwinHost { name, engine: Engine::None }],
+        debian: None,
+        spark_base: Debian::default(),
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let up = runtime.block_on(lab::up(&spec, &mut |_| ()));
     let container = format!("provision-lab-{cluster}-h1");
