@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -239,7 +239,9 @@ struct Stream {
 
 fn post(address: &str, call: &Call, more: &str) -> Result<Stream, String> {
     let failed = |error: std::io::Error| format!("{address}: {error}");
-    let mut stream = TcpStream::connect(address).map_err(failed)?;
+    let mut places = address.to_socket_addrs().map_err(failed)?;
+    let place = places.next().ok_or_else(|| format!("{address} has no address"))?;
+    let mut stream = mesos_tls::connect(&place, Duration::from_secs(10)).map_err(failed)?;
     // The master says something at least each 15 seconds.
     stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(failed)?;
     let body = call.encode_to_vec();

@@ -66,6 +66,7 @@ pub(crate) fn serve<H: Handler>(
         for stream in listener.incoming().flatten() {
             let make = Arc::clone(&make);
             std::thread::spawn(move || {
+                let Some(stream) = mesos_tls::accept(stream) else { return };
                 let mut handler = make();
                 handler.met(&stream);
                 converse(&stream, &mut handler);
@@ -84,7 +85,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn open(address: &str) -> Option<Client> {
         let address = std::net::ToSocketAddrs::to_socket_addrs(address).ok()?.next()?;
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+        let stream = mesos_tls::connect(&address, Duration::from_secs(1)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         stream.set_nodelay(true).ok()?;
         Some(Client { stream: BufReader::new(stream) })

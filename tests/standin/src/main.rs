@@ -75,6 +75,9 @@ fn main() -> ExitCode {
         return say(&format!("mesos {}\n", version::mesos()));
     }
     log::start(flags.text("log_dir"), component.program());
+    if let Err(why) = mesos_tls::check() {
+        log::exit_with("openssl.cpp:508", &why);
+    }
     match component {
         Component::Master => master::run(flags),
         Component::Agent => agent::run(flags),

@@ -2,7 +2,7 @@
 //! replica of its log is: where every log was taken away, masters begin anew, as the real ones do.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(crate) fn begin(own: SocketAddr, announced: &[SocketAddr]) -> Option<String>
 
 /// The log of a replica, empty if it is; `None` where nobody answers.
 fn asked(place: SocketAddr) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&place, PATIENCE).ok()?;
+    let mut stream = mesos_tls::connect(&place, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     write!(stream, "GET {PATH} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
