@@ -29,6 +29,7 @@ lab: engine tools ## Tests in containers: the whole main job, users' jobs, chang
 	cargo test --test lab main_job -- --nocapture
 	cargo test --test lab verbs_ -- --nocapture
 	cargo test --test lab doors -- --nocapture
+	cargo test --test lab tls:: -- --nocapture
 	cargo test --test lab adopt -- --nocapture
 	cargo test --test lab jobs:: -- --test-threads 1 --nocapture
 	cargo test --test lab tasks:: -- --nocapture

@@ -230,10 +230,10 @@ impl Fix {
         Fix { body: body.into(), secrets }
     }
 
-    /// The same with a variable of the shell set before.
+    /// The same after lines of the shell that set what it takes.
     #[must_use]
-    pub fn knowing(&self, name: &str, value: &str) -> Fix {
-        let body = format!("{name}={}\n{}", quote(value), self.body);
+    pub fn after(&self, first: &str) -> Fix {
+        let body = format!("{first}{}", self.body);
         Fix { body, secrets: self.secrets.clone() }
     }
 

@@ -14,6 +14,7 @@ use crate::health::{
     self, Agents, Answers, Check, Health, Masters, Question, Replies, leaders_agents,
 };
 use crate::inventory::{Host, Inventory};
+use crate::mesos::asking;
 use crate::mesos::master::Listed;
 use crate::remote::{Change, Ended};
 use crate::resource::drain::{GRACE_SECS, SLACK_SECS};
@@ -46,8 +47,7 @@ impl<Hosts: Change> Engine<Hosts> {
     /// leader answers.
     pub(super) async fn work(&self) -> Option<(BTreeMap<String, Listed>, Option<Json>)> {
         let inventory = &self.inventory;
-        let frameworks =
-            |host: &Host| Question::Master(inventory.master_at(host).http() + "/frameworks");
+        let frameworks = |host: &Host| Question::Master(inventory.master_url(host) + "/frameworks");
         let asked = Agents.witnesses(inventory).into_iter().filter_map(|host| {
             let machine = inventory.hosts.get(&host)?;
             let agents = Agents.question(inventory, machine);
@@ -74,8 +74,9 @@ impl<Hosts: Change> Engine<Hosts> {
             if let Some(leader) = self.health(&Masters, &self.inventory).await.leader
                 && let Some(host) = self.inventory.hosts.get(&leader)
             {
-                let url = self.inventory.master_at(host).http();
-                last = match self.hosts.run(&leader, name, &fix.knowing("url", &url)).await {
+                let url = self.inventory.master_url(host);
+                let fix = fix.after(&asking::knowing(&url));
+                last = match self.hosts.run(&leader, name, &fix).await {
                     Ok(ended) if ended.status != AGAIN => return Ok((leader, ended)),
                     Ok(ended) => Ok((leader, ended)),
                     Err(why) => Err(why),

@@ -82,7 +82,7 @@ fn questions(inventory: &Inventory, host: &HostName) -> Option<Vec<Question>> {
 }
 
 fn master_question(inventory: &Inventory, host: &HostName, path: &str) -> Option<Question> {
-    Some(Question::Master(inventory.master_at(inventory.hosts.get(host)?).http() + path))
+    Some(Question::Master(inventory.master_url(inventory.hosts.get(host)?) + path))
 }
 
 /// The inventory's agents as they are listed, then strangers.

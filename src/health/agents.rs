@@ -40,7 +40,7 @@ impl Check for Agents {
         // Before 0.22 there was no /slaves; the whole state holds the same list.
         let since = inventory.mesos.version.at_least(&[0, 22]);
         let path = if since { "/slaves" } else { "/state.json" };
-        Some(Question::Master(inventory.master_at(host).http() + path))
+        Some(Question::Master(inventory.master_url(host) + path))
     }
 
     fn judge(&self, inventory: &Inventory, answers: &Answers<'_>) -> Health {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ground::Endpoint;
-use crate::mesos::{AS_OPERATOR, CURL};
+use crate::mesos::asking::{self, CURL};
 use crate::script::{END_OF_PART, Probe, Sections, foreign, foreign_texts, quote, quote_all};
 
 /// One question that a host asks for us.
@@ -58,7 +58,8 @@ pub(super) fn probe_as(
         urls(|it| if let Question::Master(url) = it { Some(url) } else { None });
     if !masters.is_empty() {
         let count = masters.len();
-        let script = format!("{AS_OPERATOR}\n{}", http(&masters, "-K \"$k\" ", CURL));
+        let first = asking::asking(masters.iter().copied());
+        let script = format!("{first}\n{}", http(&masters, "-K \"$k\" ", CURL));
         probe.parts(&format!("{prefix}{MASTERS}"), count, made(&script));
     }
     let mut script = String::new();
@@ -93,21 +94,24 @@ const MOST_BYTES: usize = 12 << 20;
 /// One `curl` for all URLs; `credential` is a file of its configuration, which bash reads by itself where curl
 /// is missing.
 fn http(urls: &[&str], options: &str, credential: &str) -> String {
-    let by_bash: String = urls.iter().filter_map(|url| by_bash(url, credential)).collect();
+    let by_bash: String = urls.iter().map(|url| by_bash(url, credential)).collect();
     format!(
         "if command -v curl >/dev/null 2>&1; then\n\
          curl {options}-s -g -m 8 --connect-timeout 2 --noproxy '*' -w @- {} 2>/dev/null <<E | head -c {MOST_BYTES}\n\
          \\n%{{http_code}}\\n\\n$p_mark +\\n\n\
          E\n\
          else\n{by_bash}fi",
-        quote_all(urls.iter().copied())
+        asking::words(urls.iter().copied())
     )
 }
 
-/// Asks for one URL and prints what [`probe`]'s curl prints.
-fn by_bash(url: &str, credential: &str) -> Option<String> {
-    let (at, path) = url.strip_prefix("http://")?.split_once('/')?;
-    let Endpoint { host, port } = Endpoint::parse(at)?;
+/// Asks for one URL and prints what [`probe`]'s curl prints. Over TLS bash cannot ask.
+fn by_bash(url: &str, credential: &str) -> String {
+    let parts = url.strip_prefix("http://").and_then(|url| url.split_once('/'));
+    let parts = parts.and_then(|(at, path)| Some((Endpoint::parse(at)?, path)));
+    let Some((Endpoint { host, port }, path)) = parts else {
+        return format!("printf '\\n000\\n'\n{END_OF_PART}\n");
+    };
     let words = quote_all([&*host, &port.to_string(), &format!("/{path}"), credential]);
     // HTTP/1.0, so that the end of the answer is the end of the connection.
     let get = quote(
@@ -118,7 +122,7 @@ fn by_bash(url: &str, credential: &str) -> Option<String> {
          cat <&3; printf '\\n%s\\n' \"$c\"",
     );
     let ask = format!("timeout 8 bash -c {get} {words} 2>/dev/null || printf '\\n000\\n'");
-    Some(format!("{ask}\n{END_OF_PART}\n"))
+    format!("{ask}\n{END_OF_PART}\n")
 }
 
 /// What was answered to [`probe`].

@@ -23,7 +23,7 @@ impl Check for Masters {
     }
 
     fn question(&self, inventory: &Inventory, host: &Host) -> Option<Question> {
-        Some(Question::Master(inventory.master_at(host).http() + "/metrics/snapshot"))
+        Some(Question::Master(inventory.master_url(host) + "/metrics/snapshot"))
     }
 
     fn judge(&self, inventory: &Inventory, answers: &Answers<'_>) -> Health {

@@ -126,7 +126,7 @@ fn questions(inventory: &Inventory, part: Part, host: &Host) -> Vec<Question> {
 pub fn flags(inventory: &Inventory, host: &Host) -> Question {
     let since = inventory.mesos.version.at_least(&[1, 0]);
     let path = if since { "/flags" } else { "/flags.json" };
-    Question::Master(inventory.master_at(host).http() + path)
+    Question::Master(inventory.master_url(host) + path)
 }
 
 /// What a host is asked. Where it has neither part, nor ever had, that is two tests of the shell.

@@ -115,6 +115,22 @@ scalar! {
 }
 
 impl Secret {
+    /// The same with what is a template rendered; `None` where what it says was refused.
+    pub(super) fn rendered(
+        &self,
+        mut render: impl FnMut(&At<String>) -> Option<String>,
+    ) -> Option<SecretRef> {
+        match self {
+            Secret::File(file) => {
+                Some(SecretRef::File(PathBuf::from(render(file.file.as_ref()?)?)))
+            }
+            Secret::Command(command) => {
+                Some(SecretRef::Command(render(command.command.as_ref()?)?))
+            }
+            Secret::Env(_) | Secret::Prompt(_) => self.reference(),
+        }
+    }
+
     /// `None` where what it says was refused.
     pub(super) fn reference(&self) -> Option<SecretRef> {
         match self {

@@ -11,6 +11,7 @@ use super::pools::{self, Pool};
 use super::resolve::Resolver;
 use super::root::Root;
 use super::settings::{choice, section};
+use super::tls::{self, Tls};
 use super::types::{
     Catalogue, DebianPackage, List, Map, Options, Plain, Port, Source, Template, Text, Yes, scalar,
 };
@@ -38,6 +39,9 @@ section! {
         may agents: Map<pools::Settings> = "{}", such as "{compute: {hosts: ['a[01:20]']}}";
         /// Authentication; leave it out for none.
         may credentials: credentials::Settings = "{}";
+        /// TLS for all that masters, agents and drivers say to each other; leave it out for none.
+        may tls: tls::Settings, such as
+            "{certificate: './tls/{{ host.name }}.pem', key: {file: './tls/{{ host.name }}.key'}, ca: ./tls/ca.pem}";
     }
 }
 
@@ -218,6 +222,8 @@ pub struct Mesos {
     pub pools: BTreeMap<String, Pool>,
     /// Authentication of agents and frameworks.
     pub credentials: Credentials,
+    /// TLS; `None`: all is said without.
+    pub tls: Option<Tls>,
 }
 
 impl Mesos {
@@ -310,6 +316,7 @@ pub(super) fn resolve(root: &Root, r: &mut Resolver<'_>) -> Mesos {
         master_files: Vec::new(),
         pools: BTreeMap::new(),
         credentials: Credentials::default(),
+        tls: None,
     };
     let Some(settings) = &root.mesos else { return mesos };
     match &settings.package {

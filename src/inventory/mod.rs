@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 mod base;
+mod certificates;
 pub mod check;
 mod credentials;
 mod cure;
@@ -39,6 +40,7 @@ pub mod show;
 mod smoke;
 mod spark;
 pub mod ssh;
+mod tls;
 mod types;
 mod workloads;
 pub mod yaml;
@@ -58,6 +60,9 @@ pub use pools::{Agent, HOST_ATTRIBUTE};
 pub use smoke::Smoke;
 pub use spark::{History, Spark, SparkImage};
 pub use ssh::Ssh;
+#[cfg(test)]
+pub use tls::Identity;
+pub use tls::Tls;
 pub use workloads::Workload;
 pub use zoo_cfg::{JAVA_OPTIONS, java_options};
 pub use zookeeper::ZooKeeper;

@@ -10,7 +10,7 @@ use super::files::{self, Fetch, Files, Source, StatedDigest};
 use super::hosts::{self, Host, Lines};
 use super::render::{Templates, context};
 use super::root::Root;
-use super::{Inventory, Places, base, docker, grammar, mesos, spark, workloads, zookeeper};
+use super::{Inventory, Places, base, docker, grammar, mesos, spark, tls, workloads, zookeeper};
 use crate::ground::HostName;
 use crate::mesos::versions::Version;
 
@@ -26,7 +26,7 @@ pub(super) fn resolve(cx: &mut Cx, root: Root, files: &mut dyn Files) -> Invento
     let (mut hosts, lines) = hosts::resolve(cx, &root, &*files);
     let templates = Templates::default();
     let mut r = Resolver { cx, templates, top: &top, hosts: &hosts, lines: &lines, files };
-    let mesos = mesos::resolve(&root, &mut r);
+    let mut mesos = mesos::resolve(&root, &mut r);
     let zookeeper = zookeeper::resolve(root.zookeeper.as_ref(), &mut r);
     let mut retired = BTreeMap::new();
     for (at, how) in &root.retired {
@@ -37,6 +37,9 @@ pub(super) fn resolve(cx: &mut Cx, root: Root, files: &mut dyn Files) -> Invento
     let proxy = base::resolve(root.proxy, &mut r);
     let docker = docker::resolve(root.docker, &mut r);
     let spark = root.spark.map(|settings| spark::resolve(settings, &mut r));
+    let tls = root.mesos.as_ref().and_then(|mesos| mesos.tls.as_ref());
+    let lines = root.hosts.as_deref().unwrap_or_default();
+    mesos.tls = tls::resolve(tls, lines, &mesos, spark.as_ref(), &mut r);
     let mut workloads = BTreeMap::new();
     for (name, settings) in root.workloads {
         if let Some(workload) = workloads::resolve(settings, r.cx) {

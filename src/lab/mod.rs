@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 mod apt;
+mod certificates;
 mod container;
 mod docker;
 mod image;

@@ -66,6 +66,10 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
     for credential in written.chain(&mut credentials.viewer).chain(&mut credentials.former) {
         credential.secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
     }
+    if let Some(tls) = &mut inventory.mesos.tls {
+        super::certificates::issue(tls, twin)?;
+        notes.push("Mesos shows certificates of the twin's own CA".to_owned());
+    }
     if let Some(SparkImage::Build { base, .. }) = inventory.spark.as_mut().map(|s| &mut s.image) {
         let there = twin.spark_base.image();
         if base != there {

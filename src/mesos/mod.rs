@@ -5,6 +5,7 @@ use std::fmt;
 use crate::ground::{Place, Problem, Severity};
 
 pub mod acls;
+pub mod asking;
 pub mod change;
 pub mod compatibility;
 pub mod constraints;
@@ -18,6 +19,7 @@ pub mod master;
 pub mod process;
 pub mod properties;
 pub mod roles;
+pub mod tls;
 pub mod units;
 pub mod values;
 pub mod versions;
@@ -26,12 +28,6 @@ pub mod versions;
 pub const MASTER_PORT: u16 = 5050;
 /// The agents' TCP port.
 pub const AGENT_PORT: u16 = 5051;
-
-/// How a master's host puts our questions and calls to masters, as a configuration of curl: root's alone, for the
-/// operator's credential is in it.
-pub const CURL: &str = "/etc/mesos-secrets/operator.curl";
-/// Lets the shell's `$k` name [`CURL`], or an empty one where there is none.
-pub const AS_OPERATOR: &str = "k=/etc/mesos-secrets/operator.curl; [ -r \"$k\" ] || k=/dev/null";
 
 /// One thing that is wrong or doubtful about a value or a pair of versions, without a place: whoever
 /// knows the place makes a `Problem` of it.

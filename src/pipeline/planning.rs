@@ -186,7 +186,7 @@ async fn frameworks<Hosts: Ask>(
     hosts: &Arc<Hosts>,
     leader: &Host,
 ) -> Option<serde_json::Value> {
-    let question = Question::Master(inventory.master_at(leader).http() + "/frameworks");
+    let question = Question::Master(inventory.master_url(leader) + "/frameworks");
     let questions = [question.clone()];
     let limit = Duration::from_secs(30);
     let sections = hosts.ask(&leader.name, &health::probe(&questions), limit).await.ok()?;

@@ -16,6 +16,7 @@ use crate::remote::fleet::{Fleet, Secrets};
 use crate::remote::shell::Changer;
 use crate::resource::file::{Content, File};
 use crate::resource::{Look, diff};
+use crate::script::slot;
 use crate::tasks::Desired;
 
 /// Looks up every secret that the desired state mentions.
@@ -27,9 +28,16 @@ pub(super) fn look_up(desired: &Desired) -> anyhow::Result<Secrets> {
     for wishes in desired.tasks.values().flat_map(BTreeMap::values).flatten() {
         wanted.extend(wishes.resource.secrets());
     }
+    let words = words(desired);
     let mut values = BTreeMap::new();
     for secret in wanted {
         let value = reveal(&secret)?;
+        // It goes into JSON files that Mesos reads, by a shell that knows no JSON.
+        anyhow::ensure!(
+            !words.contains(&secret)
+                || !value.chars().any(|c| c.is_control() || c == '"' || c == '\\'),
+            "a secret holds a quotation mark, a backslash or a control character, which Mesos' credential files cannot hold"
+        );
         values.insert(secret, value);
     }
     for file in desired.tasks.values().flat_map(BTreeMap::values).flatten() {
@@ -46,6 +54,18 @@ pub(super) fn look_up(desired: &Desired) -> anyhow::Result<Secrets> {
         }
     }
     Ok(Secrets::new(values))
+}
+
+/// Secrets that are words of something; others are the whole text of a file, and may hold any.
+fn words(desired: &Desired) -> BTreeSet<SecretRef> {
+    let wishes = desired.tasks.values().flat_map(BTreeMap::values).flatten();
+    let partial = wishes.filter(|wish| {
+        !wish.resource.get::<File>().is_some_and(|file| match &file.content {
+            Content::Secret { template, .. } => template.trim_end_matches('\n') == slot(0),
+            Content::Text(_) => true,
+        })
+    });
+    partial.flat_map(|wish| wish.resource.secrets()).collect()
 }
 
 fn reveal(secret: &SecretRef) -> anyhow::Result<String> {
@@ -69,11 +89,7 @@ fn reveal(secret: &SecretRef) -> anyhow::Result<String> {
     };
     let value = value.strip_suffix('\n').unwrap_or(&value).to_owned();
     anyhow::ensure!(!value.is_empty(), "a secret is empty");
-    // It goes into JSON files that Mesos reads, by a shell that knows no JSON.
-    anyhow::ensure!(
-        !value.chars().any(|c| c.is_control() || c == '"' || c == '\\'),
-        "a secret holds a quotation mark, a backslash or a control character, which Mesos' credential files cannot hold"
-    );
+    anyhow::ensure!(!value.contains('\0'), "a secret holds a NUL, which no file of text does");
     Ok(value)
 }
 

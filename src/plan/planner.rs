@@ -356,12 +356,16 @@ impl Planner<'_> {
             }
             Does::GiveLead(host) => {
                 let machine = self.inventory.hosts.get(host);
-                let (port, asks) = match task {
-                    Task::Masters => (self.inventory.mesos.master_port, Asks::Master),
-                    _ => (self.inventory.client_port(), Asks::Server),
+                let asks = match task {
+                    Task::Masters => Asks::Master(
+                        machine.map(|it| self.inventory.master_url(it)).unwrap_or_default(),
+                    ),
+                    _ => Asks::Server(
+                        machine.map(|it| it.address.to_string()).unwrap_or_default(),
+                        self.inventory.client_port(),
+                    ),
                 };
-                let address = machine.map(|it| it.address.to_string()).unwrap_or_default();
-                let lead = Lead { unit: unit_of(self.inventory, task), address, port, asks };
+                let lead = Lead { unit: unit_of(self.inventory, task), asks };
                 let resource = Arc::new(lead.into());
                 let action = Action::later(task, resource, "its turn comes");
                 vec![Wave { hosts: [(host.clone(), vec![action])].into() }]

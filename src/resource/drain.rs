@@ -9,7 +9,7 @@ use serde_json::json;
 use super::paths::text;
 use super::{Facts, Gap, Kind, Look, ResourceId};
 use crate::inventory::AgentUnit;
-use crate::mesos::AS_OPERATOR;
+use crate::mesos::asking::asking;
 use crate::script::{Fix, Sections, Step, quote};
 
 /// Where the note is: the id of the agent that was drained.
@@ -164,9 +164,10 @@ pub(super) fn call(path: &str, body: Option<&str>) -> String {
         format!("-H 'Content-Type: application/json' -d \"{}\" ", body.replace('"', "\\\""))
     });
     format!(
-        "{AS_OPERATOR}\n\
+        "{}\n\
          out=$(curl -K \"$k\" -sS -g -m 20 --connect-timeout 3 --noproxy '*' -w '\\n%{{http_code}}' {data}\"$url/{path}\" 2>/dev/null) || :\n\
-         code=${{out##*[!0-9]}}; out=${{out%?\"$code\"}}"
+         code=${{out##*[!0-9]}}; out=${{out%?\"$code\"}}",
+        asking([])
     )
 }
 

@@ -2,6 +2,7 @@
 //! would follow it no more; a master does before a quorum is lowered, for the next one writes the registry anew.
 
 use super::{Facts, Gap, Kind, Look, ResourceId};
+use crate::mesos::asking;
 use crate::mesos::master::Metrics;
 use crate::script::{Fix, Probe, Sections, Step, quote};
 
@@ -10,21 +11,17 @@ use crate::script::{Fix, Probe, Sections, Step, quote};
 pub struct Lead {
     /// Its unit, without `.service`.
     pub unit: &'static str,
-    /// Where it is asked.
-    pub address: String,
-    /// On which port.
-    pub port: u16,
-    /// In which words.
+    /// Who is asked.
     pub asks: Asks,
 }
 
 /// How a member is asked whether it leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asks {
-    /// A server of the ensemble: `srvr`.
-    Server,
-    /// A master: its metrics.
-    Master,
+    /// A server of the ensemble, at its address and client port: `srvr`.
+    Server(String, u16),
+    /// A master, under its URL: its metrics.
+    Master(String),
 }
 
 impl Kind for Lead {
@@ -38,25 +35,32 @@ impl Kind for Lead {
 
     fn probe(all: &[&Self]) -> Probe {
         let Some(it) = all.first() else { return Probe::default() };
-        let words = match it.asks {
-            Asks::Server => "srvr",
-            Asks::Master => r"GET /metrics/snapshot HTTP/1.0\r\n\r\n",
+        let script = match &it.asks {
+            Asks::Server(address, port) => {
+                let ask = "exec 3<>\"/dev/tcp/$0/$1\" || exit; printf srvr >&3; \
+                     while IFS= read -r l <&3 || [ -n \"$l\" ]; do printf '%s\\n' \"$l\"; done";
+                let (ask, address) = (quote(ask), quote(address));
+                format!("timeout 4 bash -c {ask} {address} {port} 2>/dev/null")
+            }
+            Asks::Master(url) => {
+                let path = format!("{url}/metrics/snapshot");
+                format!(
+                    "{}\ncurl -K \"$k\" -s -g -m 4 --connect-timeout 2 --noproxy '*' {} 2>/dev/null",
+                    asking::asking([url.as_str()]),
+                    asking::word(&path)
+                )
+            }
         };
-        let ask = format!(
-            "exec 3<>\"/dev/tcp/$0/$1\" || exit; printf '{words}' >&3; \
-             while IFS= read -r l <&3 || [ -n \"$l\" ]; do printf '%s\\n' \"$l\"; done"
-        );
-        let (ask, address, port) = (quote(&ask), quote(&it.address), it.port);
-        Probe::new("lead", format!("timeout 4 bash -c {ask} {address} {port} 2>/dev/null"))
+        Probe::new("lead", script)
     }
 
     /// One that does not answer does not lead.
     fn read(&self, sections: &Sections) -> Look {
         let said = sections.get("lead").map_or("", String::as_str);
-        let leads = match self.asks {
-            Asks::Server => said.lines().any(|line| line == "Mode: leader"),
-            // One line after the header.
-            Asks::Master => said.lines().any(|line| {
+        let leads = match &self.asks {
+            Asks::Server(..) => said.lines().any(|line| line == "Mode: leader"),
+            // One line, whatever else is said.
+            Asks::Master(_) => said.lines().any(|line| {
                 Metrics::read(line).is_some_and(|it| it.get("master/elected") == Some(1.0))
             }),
         };
@@ -79,9 +83,11 @@ mod tests {
 
     #[test]
     fn only_a_leader_leads() {
-        let of = |asks| Lead { unit: "u", address: "10.0.0.1".to_owned(), port: 1, asks };
+        let of = |asks: &Asks| Lead { unit: "u", asks: asks.clone() };
+        let server = &Asks::Server("10.0.0.1".to_owned(), 1);
+        let master = &Asks::Master("http://10.0.0.1:1".to_owned());
         let srvr = include_str!("../../tests/fixtures/real/zookeeper/04-settled/m3-srvr.raw");
-        let look = |asks, text: &str| {
+        let look = |asks: &Asks, text: &str| {
             let Look::Facts(facts) =
                 of(asks).read(&Sections::from([("lead".to_owned(), text.to_owned())]))
             else {
@@ -89,9 +95,9 @@ mod tests {
             };
             facts["leads"].clone()
         };
-        assert_eq!(look(Asks::Server, srvr), "yes");
-        assert_eq!(look(Asks::Server, &srvr.replace("leader", "follower")), "no");
-        assert_eq!(look(Asks::Server, ""), "no");
+        assert_eq!(look(server, srvr), "yes");
+        assert_eq!(look(server, &srvr.replace("leader", "follower")), "no");
+        assert_eq!(look(server, ""), "no");
         let (leads, not) = (
             include_str!(
                 "../../tests/fixtures/real/masters/05-agents-idle/m1-metrics_snapshot.http"
@@ -100,8 +106,8 @@ mod tests {
                 "../../tests/fixtures/real/masters/05-agents-idle/m2-metrics_snapshot.http"
             ),
         );
-        assert_eq!(look(Asks::Master, leads), "yes");
-        assert_eq!(look(Asks::Master, not), "no");
-        assert_eq!(look(Asks::Master, ""), "no");
+        assert_eq!(look(master, leads), "yes");
+        assert_eq!(look(master, not), "no");
+        assert_eq!(look(master, ""), "no");
     }
 }

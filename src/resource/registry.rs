@@ -9,13 +9,13 @@ use serde_json::{Value as Json, json};
 
 use super::paths::text;
 use super::{Facts, Gap, Kind, Look, ResourceId};
-use crate::mesos::AS_OPERATOR;
-use crate::script::{Fix, Sections, Step, quote, quote_all};
+use crate::mesos::asking;
+use crate::script::{Fix, Sections, Step, quote};
 
 /// The registry of the masters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
-    /// `http://address:port` of every master; the one that leads is asked.
+    /// `http://address:port` of every master, or as it is asked with TLS; the one that leads is asked.
     pub masters: Vec<String>,
     /// What becomes of it.
     pub turn: Turn,
@@ -49,6 +49,10 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 impl Registry {
+    fn masters(&self) -> impl Iterator<Item = &str> {
+        self.masters.iter().map(String::as_str)
+    }
+
     /// Asks the leading master for all of it, whole or not at all.
     fn save(&self) -> String {
         let asks: String = PARTS
@@ -62,11 +66,12 @@ impl Registry {
             })
             .collect();
         format!(
-            "rm -rf {SAVED}.new; install -d -m 700 {SAVED}.new\nfor url in {}; do\n{AS_OPERATOR}\n\
+            "rm -rf {SAVED}.new; install -d -m 700 {SAVED}.new\n{}\nfor url in {}; do\n\
              code=$(curl -K \"$k\" -s -g -m 10 --connect-timeout 3 --noproxy '*' -o /dev/null -w '%{{http_code}}' \"$url/weights\") || continue\n\
              [ \"$code\" = 200 ] || continue\n{asks}rm -rf {SAVED}; mv -fT {SAVED}.new {SAVED}; sync; exit 0\n\
              done\ndie no leading master answered",
-            quote_all(self.masters.iter().map(String::as_str))
+            asking::asking(self.masters()),
+            asking::words(self.masters())
         )
     }
 
@@ -132,10 +137,11 @@ impl Registry {
             })
             .collect();
         format!(
-            "for url in {}; do\n{AS_OPERATOR}\n\
+            "{}\nfor url in {}; do\n\
              code=$(curl -K \"$k\" -s -g -m 10 --connect-timeout 3 --noproxy '*' -o /dev/null -w '%{{http_code}}' \"$url/weights\") || continue\n\
              [ \"$code\" = 200 ] || continue\n{calls}rm -rf {PENDING}; exit 0\ndone\ndie no leading master answered",
-            quote_all(self.masters.iter().map(String::as_str))
+            asking::asking(self.masters()),
+            asking::words(self.masters())
         )
     }
 }

@@ -1,7 +1,7 @@
 //! A systemd unit. A restart is a state, not an event: the digest of all that the process depends on
 //! is stamped, with the unit's InvocationID, once the process was found healthy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::package::Packages;
 use super::paths::{stat, text};
@@ -48,6 +48,8 @@ pub enum Evidence {
         daemon: Component,
         /// Every flag that is wanted.
         flags: Flags,
+        /// All of LIBPROCESS_SSL_* that is wanted.
+        tls: BTreeMap<String, String>,
         /// The release that it is to be.
         version: Version,
         /// What it is installed from; must be as wanted too.
@@ -71,7 +73,7 @@ impl Evidence {
                 "p=$(systemctl show -p MainPID --value {unit} 2>/dev/null)\n\
                  case $p in ''|0) p=none ;; esac\n{}{}",
                 foreign("head -c 65536 \"/proc/$p/cmdline\" 2>/dev/null"),
-                foreign("grep -az ^MESOS_ \"/proc/$p/environ\" 2>/dev/null")
+                foreign("grep -azE '^(MESOS|LIBPROCESS_SSL)_' \"/proc/$p/environ\" 2>/dev/null")
             ),
             Evidence::Json { path, .. } => {
                 let path = quote(path);
@@ -86,12 +88,17 @@ impl Evidence {
         let mut texts = foreign_texts(said);
         let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         match self {
-            Evidence::Flags { daemon, flags, version, package } => {
+            Evidence::Flags { daemon, flags, tls, version, package } => {
                 let words: Vec<&str> = first.split_terminator('\0').collect();
                 let environment: Vec<&str> = second.split_terminator('\0').collect();
                 let given = process::given(*daemon, &words, &environment);
+                let mut speaks = environment.iter().filter_map(|line| line.split_once('='));
+                let speaks: BTreeMap<&str, &str> =
+                    speaks.by_ref().filter(|(name, _)| name.starts_with("LIBPROCESS_")).collect();
+                let wanted = tls.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 // As it is in memory, not as it is on the disk by now.
                 !words.is_empty()
+                    && speaks == wanted.collect()
                     && process::differences(*daemon, flags, &given, version).is_empty()
                     && package.read(sections) == Look::Facts(package.want())
             }
@@ -525,7 +532,8 @@ mod tests {
         let mut wanted = Packages::named("mesos", ["mesos"]);
         wanted.packages = vec![("mesos".to_owned(), Some("1.11.0".to_owned()))];
         let daemon = Component::Master;
-        let evidence = Evidence::Flags { daemon, flags, version, package: wanted };
+        let tls = BTreeMap::new();
+        let evidence = Evidence::Flags { daemon, flags, tls, version, package: wanted };
         let service = Service { evidence: Some(Box::new(evidence)), ..service() };
         let hex: String = cmdline.bytes().map(|byte| format!(" {byte:02x}")).collect();
         let texts = stamp.map_or(String::new(), |s| format!("==> {} <==\n{s}", service.stamp));

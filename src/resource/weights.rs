@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::{Facts, Gap, Kind, Look, ResourceId};
-use crate::mesos::{AS_OPERATOR, roles};
+use crate::mesos::{asking, roles};
 use crate::script::{Fix, Probe, Sections, Step, foreign, foreign_texts, quote};
 
 /// Weights of roles, asked of and sent to whichever master leads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// `http://address:port` of every master.
+    /// `http://address:port` of every master, or as it is asked with TLS.
     pub masters: Vec<String>,
     /// Role → weight.
     pub roles: BTreeMap<String, f64>,
@@ -31,7 +31,7 @@ impl Kind for Weights {
     fn probe(all: &[&Self]) -> Probe {
         let Some(weights) = all.first() else { return Probe::default() };
         let ask = |master: &String| {
-            let url = quote(&format!("{master}/weights"));
+            let url = asking::word(&format!("{master}/weights"));
             foreign(&format!(
                 "curl -K \"$k\" -s -g -m 5 --connect-timeout 2 --noproxy '*' -w '\\n%{{http_code}}' {url} 2>/dev/null"
             ))
@@ -39,7 +39,10 @@ impl Kind for Weights {
         let asks: String = weights.masters.iter().map(ask).collect();
         Probe::new(
             "weights",
-            format!("if command -v curl >/dev/null 2>&1; then\n{AS_OPERATOR}\n{asks}fi"),
+            format!(
+                "if command -v curl >/dev/null 2>&1; then\n{}\n{asks}fi",
+                asked(&weights.masters)
+            ),
         )
     }
 
@@ -87,7 +90,7 @@ impl Kind for Weights {
             .map(|(role, weight)| serde_json::json!({"role": role, "weight": weight}))
             .collect();
         let script = format!(
-            "{AS_OPERATOR}\n\
+            "{}\n\
              code=$(curl -K \"$k\" -s -g -m 20 --connect-timeout 3 --noproxy '*' -o /dev/null -w '%{{http_code}}' -X PUT -d {} \"$url/weights\") || :\n\
              case $code in\n\
              2??) ;;\n\
@@ -95,10 +98,16 @@ impl Kind for Weights {
              *) again \"no leading master took the weights (HTTP $code)\" ;;\n\
              esac\n\
              curl -K \"$k\" -s -g -m 10 --noproxy '*' \"$url/weights\"",
+            asking::asking([]),
             quote(&body.to_string())
         );
         vec![Step::Lead(Fix::new(script))]
     }
+}
+
+/// What begins a question to these masters.
+fn asked(masters: &[String]) -> String {
+    asking::asking(masters.iter().map(String::as_str))
 }
 
 fn print(roles: &BTreeMap<String, f64>) -> String {

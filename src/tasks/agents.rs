@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Card, Judged, Rollout, Wish, Wishes, World, masters, mesos};
+use super::{Card, Judged, Rollout, Wish, Wishes, World, masters, mesos, tls};
 use crate::ground::HostName;
 use crate::ground::digest::digest_of;
 use crate::health::{self};
@@ -19,7 +19,7 @@ use crate::resource::drain::{self, Drain};
 use crate::resource::file::File;
 use crate::resource::service::STAMPS;
 use crate::script::{quote, slot};
-use crate::template::contexts::{Mesos, MesosAgent, MesosAgentUnit};
+use crate::template::contexts::{MesosAgent, MesosAgentUnit};
 
 pub(super) const CARD: Card = Card {
     title: "Mesos agents",
@@ -36,13 +36,15 @@ pub(super) const CARD: Card = Card {
 /// Source: Mesos 1.9.0, `DRAIN_AGENT` and `REACTIVATE_AGENT`.
 const DRAINS_SINCE: [u32; 2] = [1, 9];
 
+/// The flag that says what environment executors get.
+const EXECUTORS: &str = "executor_environment_variables";
+
 /// Digest of what the agent was last started to announce.
 const ANNOUNCED: &str = "/var/lib/provision/stamps/mesos-slave.announced";
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let mut wishes = Wishes::new();
-    let both = world.templates.render(&Mesos {})?;
     let directory = inventory.mesos.agent_unit.directory();
     let defaults = |log_dir| world.templates.render(&MesosAgent { directory, log_dir });
     let (logging, silent) = (defaults(Some("/var/log/mesos"))?, defaults(None)?);
@@ -64,6 +66,12 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             flags.extend(http_flags(file));
             flags.entry("acls".to_owned()).or_insert_with(|| acls::of_agents().to_string());
         }
+        let shows = tls::of_daemons(inventory, host);
+        if let Some(shows) = &shows {
+            let said = flags.get(EXECUTORS).map(String::as_str);
+            let told = tls::of_executors(shows, said);
+            flags.extend(told.map(|told| (EXECUTORS.to_owned(), told)));
+        }
         let defaults = if flags.contains_key("log_dir") { &silent } else { &logging };
         let (directory, files) =
             mesos::flag_directory(inventory.mesos.agent_unit.directory(), &flags);
@@ -74,13 +82,14 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         drop_in.after = Some("systemctl daemon-reload");
 
         let mut list = mesos::package(inventory, host);
-        let mut inputs = vec![
+        let mut inputs: Vec<File> = shows.iter().flat_map(|it| it.files.clone()).collect();
+        inputs.extend([
             mesos::zk_file(inventory, host),
-            File::new("/etc/default/mesos", both.clone()),
+            mesos::defaults(world, shows.as_ref())?,
             File::new(format!("/etc/default/{name}"), defaults.clone()),
-        ];
+        ]);
         let secrets: Vec<File> = credential.iter().chain(&looking).cloned().collect();
-        if !secrets.is_empty() {
+        if !secrets.is_empty() || shows.is_some() {
             list.push(Wish::roll(mesos::secrets_directory()));
             inputs.extend(secrets);
         }
@@ -92,7 +101,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         list.push(Wish::roll(directory));
         let mut told = flags.clone();
         told.insert("master".to_owned(), inventory.zookeeper_url());
-        let evidence = mesos::evidence(inventory, Component::Agent, told);
+        let evidence = mesos::evidence(inventory, Component::Agent, told, shows.as_ref());
         let directory = inventory.mesos.agent_unit.directory();
         let mut daemon = masters::service(inventory, name, directory, inputs, None, Some(evidence));
         for wish in &mut daemon {
@@ -103,6 +112,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         list.extend(daemon);
         list.push(Wish::roll(mesos::old_secrets("agent-", credential.as_ref())));
         list.push(Wish::roll(mesos::old_secrets("http-", looking.as_ref())));
+        list.push(Wish::roll(tls::old(shows.as_ref())));
         list.extend(drain(inventory, host).map(Wish::roll));
         wishes.insert(host.clone(), list);
     }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Card, Rollout, Wish, Wishes, World, mesos};
-use crate::ground::digest::digest_of;
+use super::{Card, Rollout, Wish, Wishes, World, mesos, tls};
+use crate::ground::digest::{digest_of, sha256};
 use crate::health;
 use crate::inventory::{Credential, Inventory, Part, masters_file};
+use crate::mesos::acls;
+use crate::mesos::asking::CURL;
 use crate::mesos::flags::Component;
-use crate::mesos::{CURL, acls};
 use crate::resource::file::File;
 use crate::resource::link::Link;
 use crate::resource::service::{Evidence, Service};
 use crate::script::slot;
-use crate::template::contexts::{Mesos, MesosMaster};
+use crate::template::contexts::MesosMaster;
 
 pub(super) const CARD: Card = Card {
     title: "Mesos masters",
@@ -67,7 +68,8 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             more = Some("credentials=kept".to_owned());
         }
         let zk = mesos::zk_file(inventory, host);
-        let both = File::new("/etc/default/mesos", world.templates.render(&Mesos {})?);
+        let shows = tls::of_daemons(inventory, host);
+        let both = mesos::defaults(world, shows.as_ref())?;
         let defaults = File::new(
             "/etc/default/mesos-master",
             world.templates.render(&MesosMaster { port: inventory.mesos.master_port, log_dir })?,
@@ -76,15 +78,17 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let mut list = mesos::package(inventory, host);
         let mut inputs = vec![zk.clone(), both, defaults];
         let written = mesos::zk_secret(inventory);
-        let asking = asking(inventory);
-        if credentials.is_some() || written.is_some() || asking.is_some() {
+        let asking = asking(inventory, shows.as_ref());
+        if credentials.is_some() || written.is_some() || asking.is_some() || shows.is_some() {
             list.push(Wish::roll(mesos::secrets_directory()));
         }
+        // What curl is to read of them is named next.
+        list.extend(shows.iter().flat_map(|it| it.files.iter().cloned()).map(Wish::roll));
         if let Some((file, link)) = &asking {
             list.extend([Wish::roll(file.clone()), Wish::roll(link.clone())]);
         }
-        // Before the file that names it.
-        inputs.splice(0..0, written.clone());
+        // Before the files that name them.
+        inputs.splice(0..0, shows.iter().flat_map(|it| it.files.clone()).chain(written.clone()));
         inputs.extend(credentials.clone());
         inputs.extend(files);
         for (file, restart) in mesos::managed(&inventory.mesos.master_files) {
@@ -93,7 +97,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         list.push(Wish::roll(directory));
         flags.insert("zk".to_owned(), inventory.zookeeper_url());
         flags.insert("port".to_owned(), inventory.mesos.master_port.to_string());
-        let evidence = mesos::evidence(inventory, Component::Master, flags);
+        let evidence = mesos::evidence(inventory, Component::Master, flags, shows.as_ref());
         list.extend(service(inventory, "mesos-master", DIRECTORY, inputs, more, Some(evidence)));
         if !admits.keeps() {
             list.push(Wish::roll(mesos::old_secrets("master-", credentials.as_ref())));
@@ -101,6 +105,7 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let asked = asking.as_ref().map(|(file, _)| file);
         list.push(Wish::roll(mesos::old_secrets("operator-", asked)));
         list.push(Wish::roll(mesos::old_secrets("zk-", written.as_ref())));
+        list.push(Wish::roll(tls::old(shows.as_ref())));
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
@@ -187,15 +192,26 @@ fn accepted<'a>(own: Option<&'a Credential>, former: &'a [Credential]) -> Option
     Some(all.map(|it| it.principal.as_str()).collect())
 }
 
-/// As whom this host's questions and calls to masters are put: a file of curl's, and a link to it by a name
-/// that never changes.
-fn asking(inventory: &Inventory) -> Option<(File, Link)> {
-    let operator = inventory.mesos.credentials.asking()?;
+/// As whom this host's questions and calls to masters are put, and whom they believe: a file of curl's, and a link
+/// to it by a name that never changes. The file's own tells all that it holds: what changed is another file.
+fn asking(inventory: &Inventory, shows: Option<&tls::Installed>) -> Option<(File, Link)> {
+    let operator = inventory.mesos.credentials.asking();
+    let believes = shows.map(|it| it.of_curl(inventory));
+    let named = believes.as_ref().map(|text| format!("tls-{}", &sha256(text)[..12]));
+    let name: Vec<&str> =
+        operator.map(|it| it.principal.as_str()).into_iter().chain(named.as_deref()).collect();
+    if name.is_empty() {
+        return None;
+    }
+    let mut text = believes.unwrap_or_default();
+    if let Some(operator) = operator {
+        text.push_str(&format!("user = \"{}:{}\"\n", operator.principal, slot(0)));
+    }
     let file = mesos::credential_file(
-        &format!("operator-{}.curl", operator.principal),
-        format!("user = \"{}:{}\"\n", operator.principal, slot(0)),
-        vec![operator.secret.clone()],
-        &operator.principal,
+        &format!("operator-{}.curl", name.join("-")),
+        text,
+        operator.map(|it| it.secret.clone()).into_iter().collect(),
+        operator.map_or("", |it| &it.principal),
     );
     let link = Link { path: CURL.to_owned(), target: file.path.clone() };
     Some((file, link))

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Wish;
+use super::tls::{self, Installed};
+use super::{Wish, World};
 use crate::ground::HostName;
 use crate::inventory::{AgentUnit, Inventory, ManagedFile, ManagedText, MesosPackage, SECRETS};
 use crate::mesos::flags::Component;
@@ -14,6 +15,7 @@ use crate::resource::leftovers::Leftovers;
 use crate::resource::package::Packages;
 use crate::resource::service::{Evidence, Service, State};
 use crate::script::{Fix, Step, quote, slot};
+use crate::template::contexts::Mesos;
 
 /// Libraries of which one must be there for anything to run through Mesos.
 pub const LIBRARIES: [&str; 2] = ["/usr/lib/libmesos.so", "/usr/local/lib/libmesos.so"];
@@ -101,10 +103,24 @@ pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
 }
 
 /// What tells that a daemon that somebody else started runs as wanted: all its flags are these.
-pub(super) fn evidence(inventory: &Inventory, daemon: Component, mut flags: Flags) -> Evidence {
+pub(super) fn evidence(
+    inventory: &Inventory,
+    daemon: Component,
+    mut flags: Flags,
+    shows: Option<&Installed>,
+) -> Evidence {
     flags.entry("log_dir".to_owned()).or_insert_with(|| LOG_DIR.to_owned());
     let version = inventory.mesos.version.clone();
-    Evidence::Flags { daemon, flags, version, package: wanted(inventory) }
+    let tls = shows.map(|it| it.environment().clone()).unwrap_or_default();
+    Evidence::Flags { daemon, flags, tls, version, package: wanted(inventory) }
+}
+
+/// /etc/default/mesos, which the init wrapper of both daemons reads and hands on to them.
+pub(super) fn defaults(world: &World<'_>, shows: Option<&Installed>) -> Result<File, String> {
+    let tls = shows.map(Installed::variables).unwrap_or_default();
+    let trial = (!tls.is_empty()).then_some(tls::TRIAL);
+    let text = world.templates.render(&Mesos { tls })?;
+    Ok(File { trial, ..File::new("/etc/default/mesos", text) })
 }
 
 /// The package, without how it comes.
@@ -193,10 +209,10 @@ pub(super) fn secrets_directory() -> Directory {
     directory
 }
 
-/// `http://address:port` of every master.
+/// `http://address:port` of every master, or as it is asked with TLS.
 pub(super) fn master_urls(inventory: &Inventory) -> Vec<String> {
     let hosts = inventory.mesos.masters.iter().filter_map(|host| inventory.hosts.get(host));
-    hosts.map(|host| inventory.master_at(host).http()).collect()
+    hosts.map(|host| inventory.master_url(host)).collect()
 }
 
 /// `/etc/mesos/zk`, which both daemons' defaults read: where ZooKeeper is, or on a master's host the file that

@@ -26,6 +26,7 @@ pub mod mesos;
 mod retired;
 mod smoke;
 mod spark;
+mod tls;
 pub(crate) mod weights;
 mod znodes;
 mod zookeeper;

@@ -157,13 +157,18 @@ fn base(inventory: &Inventory, spark: &Spark, image: &str) -> String {
         .into_iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    digest_of([
+    let settings = settings.join("\n");
+    let tls = inventory.mesos.tls.as_ref().map(|tls| format!("{:?}", tls.policy));
+    let mut parts = vec![
         inventory.mesos.version.as_str(),
         spark.version.as_str(),
         spark.archive.digest.hex(),
         image,
-        &settings.join("\n"),
-    ])
+        &settings,
+    ];
+    // Nothing where there is none: what was proven before there could be any stays proven.
+    parts.extend(tls.as_deref());
+    digest_of(parts)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::image::HOME;
+use super::tls::{self, Installed};
 use super::{Card, Wish, Wishes, World, mesos};
 use crate::ground::HostName;
 use crate::inventory::{History, Inventory, Spark};
@@ -31,9 +32,9 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         list.extend(event_logs(spark));
         // A driver that the dispatcher starts authenticates from its agent.
         if spark.dispatcher.is_some() {
-            list.extend(secrets(inventory, spark));
+            list.extend(secrets(inventory, spark, host));
         }
-        list.push(Wish::roll(old_secrets(inventory)));
+        list.push(Wish::roll(old_secrets(inventory, spark, host)));
     }
     for host in hosts(inventory, spark) {
         let list = wishes.entry(host.clone()).or_default();
@@ -75,7 +76,7 @@ fn client(world: &World<'_>, spark: &Spark, host: &HostName) -> Result<Vec<Wish>
         inventory.proxy.clone(),
         "bin/spark-submit",
     )));
-    wishes.extend(secrets(inventory, spark));
+    wishes.extend(secrets(inventory, spark, host));
     wishes.extend(event_logs(spark));
     wishes.push(Wish::roll(Directory::new(format!("{directory}/conf"))));
     wishes.extend(files(world, spark, host)?.into_iter().map(Wish::roll));
@@ -86,7 +87,7 @@ fn client(world: &World<'_>, spark: &Spark, host: &HostName) -> Result<Vec<Wish>
     // Last: whoever follows the link finds all of it configured.
     let link = Link { path: HOME.to_owned(), target: directory };
     wishes.push(Wish::roll(link));
-    wishes.push(Wish::roll(old_secrets(inventory)));
+    wishes.push(Wish::roll(old_secrets(inventory, spark, host)));
     Ok(wishes)
 }
 
@@ -108,6 +109,7 @@ pub(super) fn files(
     let env = world.templates.render(&SparkEnv {
         address: machine.address.to_string(),
         java: openjdk(&spark.java),
+        tls: shows(inventory, spark, host).map(|it| it.variables()).unwrap_or_default(),
         environment: environment.collect(),
     })?;
     Ok(vec![
@@ -150,10 +152,16 @@ pub(super) fn settings(inventory: &Inventory, spark: &Spark) -> BTreeMap<String,
         settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     settings.extend(spark.defaults.clone());
     if spark.dispatcher.is_some() {
-        // Executors and drivers of the dispatcher get the same volumes: a driver reads the secret, and writes its
-        // event log.
-        let secrets = inventory.mesos.credentials.framework.as_ref();
-        let secrets = secrets.map(|_| format!("{SECRETS}:{SECRETS}:ro"));
+        // A driver shows the certificate of the agent that it starts on.
+        let told = tls::through_links(inventory, SECRETS).unwrap_or_default();
+        for (name, value) in told {
+            settings.entry(format!("spark.mesos.driverEnv.{name}")).or_insert(value);
+        }
+        // Executors and drivers of the dispatcher get the same volumes: a driver reads the secret and the key, and
+        // writes its event log.
+        let secrets =
+            inventory.mesos.credentials.framework.is_some() || inventory.mesos.tls.is_some();
+        let secrets = secrets.then(|| format!("{SECRETS}:{SECRETS}:ro"));
         let logs = spark.history.as_ref().and_then(History::local);
         let volumes = settings.get("spark.mesos.executor.docker.volumes").cloned();
         let ours = secrets.into_iter().chain(logs.map(|path| format!("{path}:{path}:rw")));
@@ -185,18 +193,41 @@ fn secret_path(principal: &str) -> String {
 }
 
 /// The principal's secret in a file of its own, and the directory around it.
-fn secrets(inventory: &Inventory, spark: &Spark) -> Vec<Wish> {
-    let Some(secret) = secret(inventory, spark) else { return Vec::new() };
-    let mut directory = Directory::new(SECRETS);
-    directory.group.clone_from(&spark.user);
-    directory.mode = "750";
-    vec![Wish::roll(directory), Wish::roll(secret)]
+fn secrets(inventory: &Inventory, spark: &Spark, host: &HostName) -> Vec<Wish> {
+    let shows = shows(inventory, spark, host);
+    let mut wishes: Vec<Wish> = secret(inventory, spark).map(Wish::roll).into_iter().collect();
+    if let Some(shows) = shows {
+        let links = shows.links(SECRETS);
+        wishes.extend(shows.files.into_iter().map(Wish::roll));
+        wishes.extend(links.into_iter().map(Wish::roll));
+    }
+    if !wishes.is_empty() {
+        let mut directory = Directory::new(SECRETS);
+        directory.group.clone_from(&spark.user);
+        directory.mode = "750";
+        wishes.insert(0, Wish::roll(directory));
+    }
+    wishes
 }
 
-/// Secrets of principals that were given up.
-fn old_secrets(inventory: &Inventory) -> Leftovers {
-    let used = inventory.mesos.credentials.framework.iter().map(|it| it.principal.clone());
-    Leftovers { directory: SECRETS.to_owned(), prefix: "", used: used.collect() }
+/// How a driver on this host shows who it is: as the host's daemons do, from files of the one who submits.
+fn shows(inventory: &Inventory, spark: &Spark, host: &HostName) -> Option<Installed> {
+    tls::installed(inventory, host, SECRETS, &spark.user)
+}
+
+/// Secrets of principals, and certificates, that were given up.
+fn old_secrets(inventory: &Inventory, spark: &Spark, host: &HostName) -> Leftovers {
+    let framework = inventory.mesos.credentials.framework.iter();
+    let mut used: BTreeSet<String> = framework.map(|it| it.principal.clone()).collect();
+    if spark.dispatcher.is_some() || hosts(inventory, spark).contains(host) {
+        let shows = shows(inventory, spark, host);
+        used.extend(
+            shows
+                .into_iter()
+                .flat_map(|it| it.names().into_iter().chain(tls::LINKS.map(str::to_owned))),
+        );
+    }
+    Leftovers { directory: SECRETS.to_owned(), prefix: "", used }
 }
 
 fn secret(inventory: &Inventory, spark: &Spark) -> Option<File> {

@@ -72,7 +72,10 @@ pub struct ZooKeeperUnit {
 
 /// /etc/default/mesos, on masters and agents.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Mesos {}
+pub struct Mesos {
+    /// LIBPROCESS_SSL_*, where `mesos.tls` is given.
+    pub tls: Vec<Variable>,
+}
 
 /// /etc/default/mesos-master.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -148,6 +151,8 @@ pub struct SparkEnv {
     pub address: String,
     /// The number of Debian's OpenJDK, where `spark.java` is one.
     pub java: Option<u32>,
+    /// LIBPROCESS_SSL_*, where `mesos.tls` is given.
+    pub tls: Vec<Variable>,
     /// `spark.env`.
     pub environment: Vec<Variable>,
 }

@@ -169,7 +169,7 @@ fn places(inventory: &Inventory, report: &Report, serving: Serving<'_>) -> Strin
     let mut text = String::new();
     let at = |host: &HostName| inventory.hosts.get(host).map(|host| host.address);
     if let Some(host) = serving.leader.and_then(|host| inventory.hosts.get(host)) {
-        let _ = writeln!(text, "Mesos:      {} (leading)", inventory.master_at(host).http());
+        let _ = writeln!(text, "Mesos:      {} (leading)", inventory.master_page(host));
     }
     let _ = writeln!(text, "Master URL: mesos://{}", inventory.zookeeper_url());
     let Some(spark) = &inventory.spark else { return text };

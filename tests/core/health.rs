@@ -9,7 +9,7 @@ use std::process::Command;
 
 use provision::ground::HostName;
 use provision::health::{Data, Question, Running, probe, replies, running};
-use provision::mesos::CURL;
+use provision::mesos::asking::CURL;
 
 use super::support::world;
 

@@ -12,7 +12,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("local", &[]),
     ("config", &["ground", "local"]),
     ("script", &["ground"]),
-    ("mesos", &["ground"]),
+    ("mesos", &["ground", "script"]),
     ("inventory", &["ground", "local", "mesos", "script"]),
     ("simulate", &["inventory", "mesos"]),
     ("lints", &["ground", "inventory", "mesos", "simulate"]),

@@ -40,6 +40,7 @@ mod shells;
 mod simulate;
 mod status;
 mod support;
+mod tls;
 mod ui;
 mod verbs;
 mod worlds;

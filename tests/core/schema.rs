@@ -77,6 +77,8 @@ fn whole() -> Value {
                 "framework": { "principal": "spark", "secret": { "prompt": true } },
                 "former": [{ "principal": "old", "secret": { "command": "print it" } }],
             },
+            "tls": { "certificate": "{{ host.name }}.pem", "key": { "file": "{{ host.name }}.key" }, "ca": "ca.pem",
+                     "plain": true, "client_certificates": false },
         },
         "docker": { "package": "docker.io", "daemon": { "log-driver": "local" },
                     "images": [{ "archive": "https://x/y.tar", "sha256": hex }] },

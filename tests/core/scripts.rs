@@ -86,8 +86,7 @@ pub(super) fn by_verbs() -> Vec<Resource> {
         registry(Turn::Saved),
         registry(Turn::Aside("/var/lib/mesos".to_owned())),
         registry(Turn::Stale("/var/lib/mesos".to_owned())),
-        Lead { unit: "zookeeper", address: "10.0.0.1".to_owned(), port: 2181, asks: Asks::Server }
-            .into(),
+        Lead { unit: "zookeeper", asks: Asks::Server("10.0.0.1".to_owned(), 2181) }.into(),
         Removed {
             of: ResourceId { kind: "data", name: "/var/lib/mesos/meta".to_owned() },
             way: Way::Deleted(vec!["/var/lib/mesos/meta".to_owned(), "/a b/slaves".to_owned()]),
@@ -224,9 +223,7 @@ fn every_question_about_membership() {
         let probe = health::running::probe(&inventory, machine);
         show(&mut text, &format!("{host}: probe"), &probe.script("NONCE"));
     }
-    let lead =
-        Lead { unit: "zookeeper", address: "10.0.0.1".to_owned(), port: 2181, asks: Asks::Server }
-            .into();
+    let lead = Lead { unit: "zookeeper", asks: Asks::Server("10.0.0.1".to_owned(), 2181) }.into();
     show(&mut text, "m1: probe of its lead", &probe(&[&lead]).script("NONCE"));
     insta::assert_snapshot!("component_membership", text);
 }

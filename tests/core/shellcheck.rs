@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use provision::ground::HostName;
 use provision::inventory::Inventory;
+use provision::mesos::asking::knowing;
 use provision::observe;
 use provision::plan::{Action, Plan, Stage, Wave, preflight};
 use provision::resource::Gap;
@@ -36,7 +37,7 @@ fn every_script_passes_shellcheck() {
         for step in resource.fix(&[]) {
             let fix = match step {
                 Step::Run(fix) | Step::Reboot(fix) => fix,
-                Step::Lead(fix) => fix.knowing("url", "http://10.0.0.1:5050"),
+                Step::Lead(fix) => fix.after(&knowing("http://10.0.0.1:5050")),
                 Step::Push(_) => continue,
             };
             scripts.insert(fix.script(|_| String::new()), format!("verbs: {}", resource.id()));
@@ -116,7 +117,7 @@ fn collect(name: &str, scripts: &mut BTreeMap<String, String>) {
             for step in resource.fix(&gaps) {
                 let fix = match step {
                     Step::Run(fix) => fix,
-                    Step::Lead(fix) => fix.knowing("url", "http://10.0.0.1:5050"),
+                    Step::Lead(fix) => fix.after(&knowing("http://10.0.0.1:5050")),
                     Step::Reboot(_) | Step::Push(_) => continue,
                 };
                 add(fix.script(|_| "a 'secret'".to_owned()), of.clone());

@@ -18,4 +18,5 @@ mod membership;
 mod support;
 mod systems;
 mod tasks;
+mod tls;
 mod verbs;

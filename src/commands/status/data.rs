@@ -231,8 +231,8 @@ fn addresses(
     };
     let mut addresses = BTreeMap::new();
     let leader = observed.judged.leader.as_ref();
-    addresses
-        .extend(leader.and_then(|host| Some(("mesos", at(host, inventory.mesos.master_port)?))));
+    let leader = leader.and_then(|host| inventory.hosts.get(host));
+    addresses.extend(leader.map(|host| ("mesos", inventory.master_page(host))));
     let dispatcher = inventory.spark.as_ref().and_then(|spark| spark.dispatcher.as_ref());
     let runs = !not_run.contains_key(Task::Dispatcher.name());
     if let Some(dispatcher) = dispatcher.filter(|_| runs) {

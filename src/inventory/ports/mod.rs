@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::listeners::{DISPATCHER_PAGE, QUORUM_PORTS};
 use super::{Inventory, Part, Retired, Spark, ZooKeeper};
 use crate::ground::{Endpoint, HostName};
+use crate::mesos::tls::Wire;
 
 mod nftables;
 mod table;
@@ -187,19 +188,39 @@ fn mesos(inventory: &Inventory) -> Vec<OpenPort> {
     ];
     let users = [Part::Master, Part::Agent, Part::Client, Part::Dispatcher].map(Peer::Hosts);
     let users = [users.as_slice(), &[Peer::Operators]].concat();
+    let shown = certificate(inventory);
+    let [of_masters, of_agents] = match inventory.wire() {
+        Wire::Plain => ["Mesos master", "Mesos agent"],
+        Wire::Either => ["Mesos master (TLS or plain)", "Mesos agent (TLS or plain)"],
+        Wire::Tls => ["Mesos master (TLS)", "Mesos agent (TLS)"],
+    };
     let master = OpenPort {
-        credential: listed(&of_master),
-        ..opened(Part::Master, "Mesos master", Ports::one(inventory.mesos.master_port), &users)
+        credential: all_of([shown.clone(), listed(&of_master)]),
+        ..opened(Part::Master, of_masters, Ports::one(inventory.mesos.master_port), &users)
     };
     let masters = [Peer::Hosts(Part::Master), Peer::Operators];
     let viewer = credentials.viewer.as_ref().map_or("nobody", |it| it.principal.as_str());
     let ports: BTreeSet<u16> = inventory.agents().map(|(_, _, agent)| agent.port).collect();
     let agent = |port| OpenPort {
         // What masters and executors say to it is no HTTP that asks.
-        credential: asked.then(|| format!("HTTP: principal {viewer}; messages: none")),
-        ..opened(Part::Agent, "Mesos agent", Ports::one(port), &masters)
+        credential: all_of([
+            shown.clone(),
+            asked.then(|| format!("HTTP: principal {viewer}; messages: none")),
+        ]),
+        ..opened(Part::Agent, of_agents, Ports::one(port), &masters)
     };
     [master].into_iter().chain(ports.into_iter().map(agent)).collect()
+}
+
+/// What whoever speaks libprocess must show before it says a word.
+fn certificate(inventory: &Inventory) -> Option<String> {
+    let asked = inventory.mesos.tls.as_ref().is_some_and(|tls| tls.policy.asks_clients);
+    asked.then(|| "a certificate".to_owned())
+}
+
+/// One thing and another; `None` for nothing at all.
+fn all_of(asked: [Option<String>; 2]) -> Option<String> {
+    asked.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
 }
 
 /// Who is asked for what; `None` where nobody is asked for anything.
@@ -260,8 +281,11 @@ fn spark(inventory: &Inventory) -> Vec<OpenPort> {
             upward(spark, DISPATCHER_PAGE),
             &[Peer::Operators],
         ));
-        all.push(libprocess(spark, on, "Spark dispatcher's framework"));
-        all.extend(driver(spark, Part::Agent));
+        all.push(OpenPort {
+            credential: certificate(inventory),
+            ..libprocess(spark, on, "Spark dispatcher's framework")
+        });
+        all.extend(driver(inventory, spark, Part::Agent));
     }
     if let Some(history) = &spark.history {
         all.push(opened(
@@ -271,7 +295,7 @@ fn spark(inventory: &Inventory) -> Vec<OpenPort> {
             &[Peer::Operators],
         ));
     }
-    all.extend(driver(spark, Part::Client));
+    all.extend(driver(inventory, spark, Part::Client));
     let drivers = [Peer::Hosts(Part::Agent), Peer::Hosts(Part::Client)];
     all.push(OpenPort {
         credential: authenticated(spark),
@@ -299,7 +323,7 @@ fn spark(inventory: &Inventory) -> Vec<OpenPort> {
 }
 
 /// What a driver on such a host opens.
-fn driver(spark: &Spark, on: Part) -> Vec<OpenPort> {
+fn driver(inventory: &Inventory, spark: &Spark, on: Part) -> Vec<OpenPort> {
     let agents = [Peer::Hosts(Part::Agent)];
     let bound = spark.defaults.get("spark.driver.bindAddress");
     let binds = bound.map_or(Binds::Own, |address| Binds::Said(address.clone()));
@@ -313,7 +337,10 @@ fn driver(spark: &Spark, on: Part) -> Vec<OpenPort> {
         ..opened(on, component, ports, &agents)
     };
     let mut all = vec![
-        libprocess(spark, on, "Spark driver's framework"),
+        OpenPort {
+            credential: certificate(inventory),
+            ..libprocess(spark, on, "Spark driver's framework")
+        },
         asked("Spark driver", rpc),
         asked("Spark driver's block manager", blocks),
     ];

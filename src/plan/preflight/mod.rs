@@ -22,6 +22,7 @@ mod cluster;
 mod packages;
 mod python;
 mod system;
+mod tls;
 
 pub use cluster::{changes_credentials, refused, strangers};
 pub use packages::name_losses;
@@ -72,6 +73,7 @@ pub fn probe(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
         ),
     );
     probe.extend(packages::probe(plan, host));
+    probe.extend(tls::probe(inventory, plan, host));
     // Not `docker --version`: the client of 20.10 talks to the socket even for that, which starts the
     // engine (seen in the lab).
     probe
@@ -147,11 +149,13 @@ pub fn check(
             .into_iter()
             .for_each(&mut say);
         python::differs(inventory, host, system.debian()).into_iter().for_each(&mut say);
+        tls::expiry(inventory, host, text("clock")).into_iter().for_each(&mut say);
         packages::other_engine(inventory, plan, host, text("engines"))
             .into_iter()
             .for_each(&mut say);
     }
     found.extend(cluster::credentials(inventory, plan, observed));
+    found.extend(tls::step(inventory, answers));
     found.extend(cluster::ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(cluster::same_machine(answers).into_iter().map(|problem| (None, problem)));
     found.extend(cluster::clocks(answers));

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use provision::mesos::asking::knowing;
 use provision::resource::{Gap, Look, Resource, diff, probe, read};
 use provision::script::{AGAIN, Fix, Probe, Sections, Step};
 
@@ -100,7 +101,7 @@ impl Room {
 
     /// Runs what is said to the leading master, again while it says so.
     pub(crate) fn lead(&self, fix: &Fix) -> Output {
-        let script = fix.knowing("url", "http://leader:5050").script(|_| SECRET.to_owned());
+        let script = fix.after(&knowing("http://leader:5050")).script(|_| SECRET.to_owned());
         let mut output = self.run(&script);
         for _ in 0..3 {
             if output.status.code() == Some(AGAIN) {

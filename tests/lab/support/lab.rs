@@ -150,7 +150,7 @@ impl Lab {
     /// The same where there may be none.
     pub(crate) fn leads(&self) -> Option<String> {
         let masters = ["m1", "m2", "m3"];
-        let leads = "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s http://$(cat /etc/mesos-master/ip):5050/metrics/snapshot | grep -c '\"master/elected\":1' || true";
+        let leads = "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s $(grep -qs SSL_ENABLED /etc/default/mesos && echo https || echo http)://$(cat /etc/mesos-master/ip):5050/metrics/snapshot | grep -c '\"master/elected\":1' || true";
         let found = masters.iter().find(|host| self.on(host, leads).trim() == "1");
         found.map(|host| (*host).to_owned())
     }
@@ -170,7 +170,7 @@ impl Lab {
     pub(crate) fn asked(&self, path: &str) -> serde_json::Value {
         let Some(leader) = self.leads() else { return serde_json::Value::Null };
         let ask = format!(
-            "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s http://$(cat /etc/mesos-master/ip):5050{path}"
+            "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s $(grep -qs SSL_ENABLED /etc/default/mesos && echo https || echo http)://$(cat /etc/mesos-master/ip):5050{path}"
         );
         serde_json::from_str(&self.on(&leader, &ask)).unwrap_or_default()
     }

@@ -117,6 +117,9 @@ impl World {
 
     fn http(&self, script: &str, says: impl Fn(&str, &str) -> String) -> String {
         let mut text = String::new();
+        // Over whatever it is spoken to: all here speak both.
+        let script = script.replace("\"$(spoken ", "http://").replace(")\"", "");
+        let script = script.replace("https://", "http://");
         let curl = script.lines().filter(|line| line.starts_with("curl "));
         for word in curl.flat_map(str::split_whitespace).filter(|word| word.starts_with("http://"))
         {
