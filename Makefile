@@ -24,18 +24,13 @@ fast: tools ## Tests that need no container
 	cargo test --manifest-path tests/standin/Cargo.toml
 	cargo test --manifest-path tests/libmesos/Cargo.toml
 
-lab: engine tools ## Tests in containers: the whole main job, users' jobs, changing members, adoption, faults, Debian 11 and 13
+lab: engine tools ## Tests in containers: the whole main job, users' jobs, TLS, changing members, adoption, faults, Debian 11 and 13
 	cargo test --lib lab_ -- --nocapture
-	cargo test --test lab main_job -- --nocapture
-	cargo test --test lab verbs_ -- --nocapture
-	cargo test --test lab doors -- --nocapture
-	cargo test --test lab tls:: -- --nocapture
-	cargo test --test lab adopt -- --nocapture
+	cargo test --test lab -- --test-threads 2 main_job verbs_ doors adopt:: tls::
 	cargo test --test lab jobs:: -- --test-threads 1 --nocapture
-	cargo test --test lab tasks:: -- --nocapture
-	cargo test --test lab membership -- --test-threads 2 --nocapture
+	cargo test --test lab -- --test-threads 3 tasks:: membership
 	cargo test --test lab faults -- --test-threads 4
-	cargo test --test lab systems -- --nocapture
+	cargo test --test lab systems
 
 sweep: engine ## Every cut of every action, of an apply and of changes of membership (some hours)
 	SWEEP=all cargo test --test lab sweep_ -- --nocapture

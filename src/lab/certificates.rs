@@ -90,7 +90,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::ground::HostName;
+    use crate::ground::{Debian, HostName};
     use crate::inventory::Identity;
     use crate::mesos::tls::{Policy, Wire};
 
@@ -104,6 +104,7 @@ mod tests {
             identity: folder.path().join("id"),
             known_hosts: folder.path().join("known"),
             base_archive: folder.path().join("base"),
+            spark_base: Debian::default(),
         };
         let issued = |last: u8| {
             let identity =
