@@ -236,7 +236,12 @@ impl<Hosts: Change> Engine<Hosts> {
             let members = stage.members_of(task);
             let rollout = (task.card().rollout)(&self.inventory);
             let budget = self.max_failed.unwrap_or_else(|| rollout.budget(members.len()));
-            members.keys().filter(|host| state.failed.contains_key(*host)).count() > budget
+            // Who leaves a quorum is no member any more, and whether it has left decides what may follow.
+            let leaves = stage.waves.iter().flat_map(|wave| wave.hosts.keys());
+            let leaves =
+                leaves.filter(|host| rollout == Rollout::Quorum && !members.contains_key(*host));
+            let touched: BTreeSet<&HostName> = members.keys().chain(leaves).collect();
+            touched.into_iter().filter(|host| state.failed.contains_key(*host)).count() > budget
         })
     }
 

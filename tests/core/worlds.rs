@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -382,6 +382,11 @@ fn run(seed: u64) -> Result<(), String> {
     runtime.block_on(live(seed))
 }
 
+/// Stories of which each found something once: the quorum lowered past a retired master that could not be asked (277,
+/// 575), a server that its cut restart left out of the ensemble held every step (335), and the next master stopped
+/// though the one before had not been seen to stop (363).
+const FOUND: [u64; 6] = [214, 277, 335, 363, 575, 834];
+
 /// Some stories in `make fast`; `make simulate-faults SEEDS=100000` for more, on all cores.
 #[test]
 fn no_quorum_is_broken_whatever_changes() {
@@ -391,16 +396,17 @@ fn no_quorum_is_broken_whatever_changes() {
     }
     let (from, many) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(150));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicU64::new(from);
+    let seeds: Vec<u64> = FOUND.into_iter().chain(from..from + many).collect();
+    let next = AtomicUsize::new(0);
     let broken = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + many || lock(&broken).len() > 20 {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&seed) = seeds.get(at).filter(|_| lock(&broken).len() <= 20) else {
                         return;
-                    }
+                    };
                     let ended = std::panic::catch_unwind(|| run(seed));
                     let ended = ended.unwrap_or_else(|_| Err(format!("SEED={seed} panics")));
                     if let Err(why) = ended {

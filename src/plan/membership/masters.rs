@@ -65,6 +65,17 @@ pub(super) fn steps(
             "{host} could not be asked, and may run a master with the old quorum; bring it back, or take it out of `mesos.masters.hosts`"
         )));
     }
+    // It may run on with the quorum of its file, and count among the others once it is back.
+    let unheard: Vec<&HostName> =
+        running.silent.iter().filter(|host| !wanted.contains(*host)).collect();
+    let lowers = now.highest().is_some_and(|quorum| quorum > target);
+    if let (Some(host), true) =
+        (unheard.first(), lowers && wanted.len() + unheard.len() >= 2 * target)
+    {
+        return Err(Refusal::new(format!(
+            "{host} could not be asked, and may run a master that a quorum of {target} does not bear beside the others; bring it back, or write `retired: {{{host}: gone}}` if it never will"
+        )));
+    }
     if replicas.len() == 1
         && now.lowest() == Some(1)
         && (target > 1 || !wanted.is_superset(&replicas))
@@ -177,6 +188,10 @@ impl Log<'_> {
         self.replicas.iter().filter_map(|(_, quorum)| *quorum).min()
     }
 
+    fn highest(&self) -> Option<usize> {
+        self.replicas.iter().filter_map(|(_, quorum)| *quorum).max()
+    }
+
     /// Nobody runs who is not wanted, and those that run have the quorum that is wanted: any of the others may
     /// start. Where nobody says his quorum there is nothing to go by but the inventory.
     fn as_wanted(&self, wanted: &BTreeSet<HostName>, target: usize) -> bool {
@@ -197,7 +212,7 @@ impl Log<'_> {
         let mut replicas: BTreeSet<HostName> =
             self.replicas.iter().map(|(host, _)| (*host).clone()).collect();
         let mut quorum = self.lowest().unwrap_or(target);
-        let highest = self.replicas.iter().filter_map(|(_, it)| *it).max().unwrap_or(quorum);
+        let highest = self.highest().unwrap_or(quorum);
         if replicas.len() >= 2 * quorum && replicas.len() / 2 + 1 > target {
             return Err(Refusal::new(format!(
                 "{} masters run with quorum {quorum}, which is too low for so many: their log may be torn; stop those that are too many by hand",

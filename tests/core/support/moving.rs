@@ -466,7 +466,9 @@ impl State {
             }
         });
         let mut wrong = None;
-        if let (Some(peer), true, true, true) = (starting, ran, healthy, ours) {
+        // One that serves alone and becomes several: the others cannot answer before it is one of them.
+        let alone = unit == "zookeeper" && members == 1;
+        if let (Some(peer), true, true, true) = (starting, ran, healthy && !alone, ours) {
             wrong = Some(format!("{call} while {peer}, that we started, did not answer yet"));
         }
         if healthy && ours && ran && quorums.gone == 0 {

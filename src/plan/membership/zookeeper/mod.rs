@@ -48,9 +48,15 @@ pub(super) fn steps(
         )));
     }
     let there = |host: &HostName| !gone.contains(host) && !running.silent.contains(host);
+    // One whose process runs without serving may have been started with an older list than its file has by now
+    // (what it runs with it does not say), and then follows no leader that the older list lacks.
+    let outdated = |host: &HostName| {
+        led.is_some() && running.servers.get(host).is_some_and(|server| server.answers)
+    };
     let out: BTreeSet<HostName> = base
         .keys()
-        .filter(|host| there(host) && !serves(host) && own.get(*host) != Some(&base))
+        .filter(|host| there(host) && !serves(host))
+        .filter(|host| own.get(*host) != Some(&base) || outdated(host))
         .cloned()
         .collect();
     if own.keys().any(serves) {
