@@ -53,7 +53,7 @@ pub enum Evidence {
         /// The release that it is to be.
         version: Version,
         /// What it is installed from; must be as wanted too.
-        package: Packages,
+        package: Box<Packages>,
     },
     /// A file of JSON that is older than it says the same as wanted; an absent one says `{}`.
     Json {
@@ -533,7 +533,7 @@ mod tests {
         wanted.packages = vec![("mesos".to_owned(), Some("1.11.0".to_owned()))];
         let daemon = Component::Master;
         let tls = BTreeMap::new();
-        let evidence = Evidence::Flags { daemon, flags, tls, version, package: wanted };
+        let evidence = Evidence::Flags { daemon, flags, tls, version, package: Box::new(wanted) };
         let service = Service { evidence: Some(Box::new(evidence)), ..service() };
         let hex: String = cmdline.bytes().map(|byte| format!(" {byte:02x}")).collect();
         let texts = stamp.map_or(String::new(), |s| format!("==> {} <==\n{s}", service.stamp));

@@ -112,7 +112,7 @@ pub(super) fn evidence(
     flags.entry("log_dir".to_owned()).or_insert_with(|| LOG_DIR.to_owned());
     let version = inventory.mesos.version.clone();
     let tls = shows.map(|it| it.environment().clone()).unwrap_or_default();
-    Evidence::Flags { daemon, flags, tls, version, package: wanted(inventory) }
+    Evidence::Flags { daemon, flags, tls, version, package: Box::new(wanted(inventory)) }
 }
 
 /// /etc/default/mesos, which the init wrapper of both daemons reads and hands on to them.
