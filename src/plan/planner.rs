@@ -238,13 +238,7 @@ impl Planner<'_> {
         let state = membership::State { health, scope: self.scope, agents: judged.agents.as_ref() };
         let steps = match membership::steps(task, &judged.running, self.inventory, state) {
             Ok(steps) => steps,
-            Err(refusal) => {
-                let mut hosts: BTreeSet<HostName> = roll.keys().cloned().collect();
-                let allowed = |host: &&HostName| self.scope.allows(host, task);
-                hosts.extend(self.strays(task).into_iter().filter(allowed).cloned());
-                self.block(hosts, task, &Because::Membership { why: refusal.why });
-                return Done::Refused;
-            }
+            Err(refusal) => return self.refuse(task, roll, refusal),
         };
         if steps.all().next().is_none() {
             return Done::Nothing;
@@ -256,11 +250,23 @@ impl Planner<'_> {
         if !steps.all().any(touched) {
             return Done::Refused;
         }
+        let touches = |stage: Option<&Stage>, host: &HostName| {
+            stage.is_some_and(|stage| stage.waves.iter().any(|wave| wave.hosts.contains_key(host)))
+        };
+        let mut mends = steps.mends.clone();
         let mut serving: BTreeSet<HostName> = health.serving().into_iter().cloned().collect();
         for (step, late) in
             steps.first.iter().map(|it| (it, false)).chain(steps.last.iter().map(|it| (it, true)))
         {
-            match self.step(task, step, &serving, health.leader.as_ref()) {
+            let stage = self.step(task, step, &serving, health.leader.as_ref());
+            if let Ok(stage) = &stage
+                && let Some(host) = mends.iter().find(|host| !touches(stage.as_ref(), host))
+            {
+                let refusal = membership::Refusal::sick(task, host, health);
+                return self.refuse(task, roll, refusal);
+            }
+            mends.clear();
+            match stage {
                 Ok(Some(stage)) if late => self.late.push(stage),
                 Ok(Some(stage)) => self.rolls.push(stage),
                 Ok(None) => {}
@@ -272,6 +278,15 @@ impl Planner<'_> {
             serving.extend(step.does.hosts().into_iter().cloned());
         }
         Done::Steps
+    }
+
+    /// Leaves membership as it is, and everybody of it.
+    fn refuse(&mut self, task: Task, roll: &Roll, refusal: membership::Refusal) -> Done {
+        let mut hosts: BTreeSet<HostName> = roll.keys().cloned().collect();
+        let allowed = |host: &&HostName| self.scope.allows(host, task);
+        hosts.extend(self.strays(task).into_iter().filter(allowed).cloned());
+        self.block(hosts, task, &Because::Membership { why: refusal.why });
+        Done::Refused
     }
 
     /// Members that run and that the inventory does not name.

@@ -410,6 +410,15 @@ fn what_has_no_safe_way_is_refused() {
     insta::assert_snapshot!(text::plan(&plan));
 }
 
+/// One that does not serve and of which nothing differs would not be helped by a step; no step follows.
+#[test]
+fn a_member_that_runs_and_does_not_serve_holds_the_membership() {
+    let mut world = of_three();
+    world.machines.get_mut(&host("m2")).unwrap().units.get_mut("zookeeper").unwrap().wedged = true;
+    world.inventory = members("{m1: 1, m2: 2, m4: 4}", "[m1, m2, m3]", "[]");
+    insta::assert_snapshot!(outline(&world));
+}
+
 /// Whoever is in the ensemble and on no host of the inventory is named, and holds its membership.
 #[test]
 fn a_server_whose_host_left_the_inventory_is_named() {

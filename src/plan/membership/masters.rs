@@ -96,7 +96,7 @@ pub(super) fn steps(
     {
         all_serve([host], "the masters' membership", state.health)?;
     }
-    Steps { first: steps, last: Vec::new() }.within_scope(Task::Masters, state.scope)
+    Steps { first: steps, ..Steps::default() }.within_scope(Task::Masters, state.scope)
 }
 
 /// Why a log that one replica keeps alone, and that does not run, keeps others from starting.
@@ -173,7 +173,7 @@ fn anew(
         step(format!("{} begin a new log", named(wanted)), &after, Does::Together(wanted.clone())),
         step("what was saved is restored".to_owned(), &after, Does::Restore(host.clone())),
     ];
-    Ok(Steps { first, last: Vec::new() })
+    Ok(Steps { first, ..Steps::default() })
 }
 
 /// The replicas that run, each with the quorum of its process.

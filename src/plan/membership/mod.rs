@@ -76,6 +76,9 @@ pub struct Steps {
     pub first: Vec<Step>,
     /// Once all that uses it follows the new membership.
     pub last: Vec<Step>,
+    /// Who does not serve, and may again once the first step has changed something there. Where it has nothing to
+    /// change, nothing follows it.
+    pub mends: BTreeSet<HostName>,
 }
 
 /// What may be known of a component when its steps are made.
@@ -180,6 +183,17 @@ impl Steps {
 }
 
 impl Refusal {
+    /// Nothing of a member differs, and it does not serve.
+    pub fn sick(task: Task, host: &HostName, health: &Health) -> Refusal {
+        let what = match task {
+            Task::Zookeeper => "the ensemble's membership",
+            _ => "the masters' membership",
+        };
+        all_serve([host], what, health)
+            .err()
+            .unwrap_or_else(|| Refusal::new(format!("{host} does not serve")))
+    }
+
     fn new(why: impl Into<String>) -> Refusal {
         Refusal { why: why.into() }
     }

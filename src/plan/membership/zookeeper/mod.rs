@@ -85,6 +85,7 @@ pub(super) fn steps(
         false => again,
     };
     steps.first.splice(0..0, again);
+    steps.mends = out.into_iter().filter(|host| own.get(host) == Some(&base)).collect();
     steps.within_scope(Task::Zookeeper, state.scope)
 }
 
