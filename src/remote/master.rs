@@ -80,6 +80,7 @@ impl Master {
                     options.handshakes.was_shed();
                     sleep(jitter(tries)?).await;
                 }
+                Err(Unreachable { cause: Cause::Dropped, .. }) if tries < TRIES => {}
                 result => return result,
             }
         }
@@ -131,6 +132,8 @@ impl Master {
         let seconds = ssh.connect_timeout.as_secs();
         match ended? {
             Some(status) if status.success() && self.lives().await => return Ok(()),
+            // The one before takes the socket's name away as it ends, which may be ours by then.
+            Some(status) if status.success() => return Err(Unreachable::of(Cause::Dropped)),
             Some(_) => {}
             None => {
                 let said = "Connection timed out";

@@ -53,6 +53,8 @@ pub enum UnknownKeys {
 /// How often a session is asked for of a host that has no more of them, and what lies between.
 const SESSION_TRIES: u32 = 10;
 const SESSION_PAUSE: Duration = Duration::from_millis(300);
+/// How often a shell is asked for over a connection that breaks before it answers.
+const DROPPED_TRIES: u32 = 4;
 /// What a request to a master on this machine may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -68,12 +70,17 @@ impl Link {
     /// Opens a shell, as root when the inventory says so. The password is sudo's, and is written
     /// only when sudo asks for it.
     pub async fn shell(&self, password: Option<&str>) -> Result<LoginShell, Unreachable> {
-        let mut tries = 0;
+        let (mut tries, mut dropped) = (0, 0);
         loop {
             tries += 1;
             match self.open(password).await {
-                // The master may have died since: nothing has begun, so one reconnect is safe.
-                Err(Unreachable { cause: Cause::Dropped, .. }) if tries == 1 => {
+                // The master may have died since: nothing has begun, so to connect again is safe. One that is
+                // about to find its connection broken still says that it lives: it gets time to.
+                Err(Unreachable { cause: Cause::Dropped, .. }) if dropped + 1 < DROPPED_TRIES => {
+                    if dropped > 0 {
+                        sleep(SESSION_PAUSE * dropped).await;
+                    }
+                    dropped += 1;
                     self.master.ensure(&self.ssh, &self.options).await?;
                 }
                 // The shell of a run that has just ended may still hold the only session.

@@ -109,6 +109,35 @@ async fn a_dead_master_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_master_that_has_yet_to_find_itself_dead_is_replaced() {
+    let sshd = sshd!("");
+    let (ssh, options) = (sshd.ssh("root"), sshd.options(UnknownKeys::Refuse));
+    let link = connect(&ssh, &options).await.unwrap();
+    for sleeps in [0, 50, 400, 1100] {
+        let check = std::process::Command::new("ssh")
+            .arg("-S")
+            .arg(link.control_socket())
+            .args(["-O", "check", "the-master"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(check.stderr).unwrap();
+        let pid = said.split_once("pid=").unwrap().1.split(')').next().unwrap().to_owned();
+        signal("STOP", &pid);
+        sshd.cut();
+        let (shell, ()) = tokio::join!(link.shell(None), async {
+            tokio::time::sleep(Duration::from_millis(sleeps)).await;
+            signal("CONT", &pid);
+        });
+        shell.unwrap();
+    }
+}
+
+fn signal(name: &str, pid: &str) {
+    let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(pid).status();
+    assert!(status.unwrap().success());
+}
+
+#[tokio::test]
 async fn host_keys_are_checked() {
     let sshd = sshd!("");
     let ssh = sshd.ssh("root");
