@@ -64,6 +64,8 @@ struct Progress {
     held: BTreeSet<HostName>,
     /// Members of each task that served when the plan was made.
     served: BTreeMap<Task, BTreeSet<HostName>>,
+    /// Quorums of which a stage was left out, with the reason: what comes after it builds on it.
+    left: BTreeMap<Task, String>,
     /// Set once a stage went past its budget.
     halted: Option<String>,
 }
@@ -111,6 +113,11 @@ impl<Hosts: Change> Engine<Hosts> {
         for (stage, later) in plan.stages.iter().zip(drain::later(&plan.stages)) {
             if let Some(why) = self.obstacle(stage, plan).await {
                 self.block(stage.waves.iter(), &why).await;
+                let quorum =
+                    |task: &Task| (task.card().rollout)(&self.inventory) == Rollout::Quorum;
+                if let Some(task) = stage.task.filter(quorum) {
+                    self.state.lock().await.left.entry(task).or_insert(why);
+                }
                 continue;
             }
             if let Err(why) = between.before(&stage.title).await {
@@ -139,6 +146,9 @@ impl<Hosts: Change> Engine<Hosts> {
             return Some(format!("{host} comes first, and failed before"));
         }
         let task = stage.task?;
+        if let Some(why) = state.left.get(&task) {
+            return Some(why.clone());
+        }
         let rollout = (task.card().rollout)(&self.inventory);
         let members = &stage.members;
         let out = members.keys().filter(|host| state.failed.contains_key(*host)).count();

@@ -207,6 +207,14 @@ impl Planner<'_> {
         }
     }
 
+    /// Takes for running what is looked at only when its turn comes: it is stopped in a later step, whether it runs
+    /// now or not.
+    fn foresee_runs(&mut self, host: &HostName, actions: &[Action]) {
+        for action in actions.iter().filter(|action| action.resource.runs().is_some()) {
+            self.predicted.insert((host.clone(), action.id()), action.resource.want());
+        }
+    }
+
     /// Whether an action stops a member of a quorum that runs.
     fn leaves(&self, host: &HostName, action: &Action) -> bool {
         let running = &self.observed.judged.running;
@@ -351,8 +359,15 @@ impl Planner<'_> {
                 wishes.retain(|host, _| hosts.contains(host));
                 // What the inventory wants nothing of any more was not asked about: its turn decides.
                 let later = wishes.extract_if(.., |host, _| !self.wanted(task, host));
-                let later: Roll =
-                    later.map(|(host, wishes)| (host, at_its_turn(task, &wishes))).collect();
+                let later: Roll = later
+                    .map(|(host, wishes)| {
+                        let serves = serving.contains(&host);
+                        (host, at_its_turn(task, &wishes, serves))
+                    })
+                    .collect();
+                for (host, actions) in &later {
+                    self.foresee_runs(host, actions);
+                }
                 let before = self.plan.blocked.len();
                 let mut roll = self.work(task, &wishes);
                 roll.extend(later);
@@ -421,6 +436,9 @@ impl Planner<'_> {
                 let wish = wish.map(|wish| Wish { when: When::Roll, ..wish });
                 let wishes = Wishes::from([(host.clone(), wish.into_iter().collect())]);
                 let roll = self.work(task, &wishes);
+                for (host, actions) in &roll {
+                    self.foresee(host, actions);
+                }
                 waves::one_by_one(roll, serving, leader)
             }
         };
@@ -448,14 +466,15 @@ impl Planner<'_> {
 }
 
 /// A member that is to leave takes part in the steps before: the file that says who is a member, or how many
-/// must agree, and its process. Both are looked at when its turn comes.
-fn at_its_turn(task: Task, wishes: &[Wish]) -> Vec<Action> {
+/// must agree, and its process; of one that does not serve, all that it may lack, for its joining may have been
+/// cut short. They are looked at when its turn comes.
+fn at_its_turn(task: Task, wishes: &[Wish], serves: bool) -> Vec<Action> {
     let concerns = |wish: &&Wish| {
         let id = wish.resource.id();
         match id.kind {
-            "file" => id.name.ends_with("/zoo.cfg") || id.name.ends_with("/quorum"),
             "service" => wish.resource.runs().is_some(),
-            _ => false,
+            "file" if serves => id.name.ends_with("/zoo.cfg") || id.name.ends_with("/quorum"),
+            _ => !serves,
         }
     };
     let action = |wish: &Wish| Action::later(task, Arc::clone(&wish.resource), "its turn comes");

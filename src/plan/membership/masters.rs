@@ -85,6 +85,9 @@ pub(super) fn steps(
     }
     let steps = now.to(wanted, target, state.health.leader.as_ref())?;
     // Whoever leaves may be sick; whoever stays must serve.
+    if let Some(refusal) = now.cut_short(wanted, target) {
+        return Err(refusal);
+    }
     let stay = replicas.iter().filter(|host| wanted.contains(*host));
     // The last of two that is left does not serve before its quorum is lowered.
     if replicas != *wanted || replicas.len() > 1 || now.lowest() != Some(2) {
@@ -176,6 +179,9 @@ fn anew(
     Ok(Steps { first, ..Steps::default() })
 }
 
+/// What is done about a change that was cut short where too few were left.
+pub const CURE: &str = "end the change before this one first";
+
 /// The replicas that run, each with the quorum of its process.
 struct Log<'a> {
     replicas: Vec<(&'a HostName, Option<usize>)>,
@@ -197,6 +203,21 @@ impl Log<'_> {
     fn as_wanted(&self, wanted: &BTreeSet<HostName>, target: usize) -> bool {
         self.replicas.iter().all(|(host, quorum)| {
             wanted.contains(*host) && quorum.is_none_or(|quorum| quorum == target)
+        })
+    }
+
+    /// Too few run for the quorum that they have: a change towards fewer was cut short, or others do not run. Whether
+    /// those who run hold what others have acknowledged is not known, and to end the change is safe.
+    fn cut_short(&self, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
+        let running: BTreeSet<&HostName> = self.replicas.iter().map(|(host, _)| *host).collect();
+        let quorum = self.highest().filter(|quorum| running.len() < *quorum)?;
+        let ends = running.len() == 1 && running.iter().copied().eq(wanted) && target == 1;
+        (!ends).then(|| {
+            Refusal::new(format!(
+                "{} of the masters {} alone, too few for their quorum of {quorum}; {CURE} (an apply of the earlier inventory: `provision history`)",
+                named(running.iter().copied()),
+                if running.len() == 1 { "runs" } else { "run" },
+            ))
         })
     }
 
@@ -444,6 +465,24 @@ mod tests {
             old: BTreeSet::new(),
         };
         assert!(log.to(&wanted, 2, None).unwrap_err().why.contains("too low"));
+    }
+
+    #[test]
+    fn too_few_for_their_quorum_go_on_only_to_the_end_of_their_change() {
+        let (one, many) = (hosts("m1"), hosts("m1 m2 m3"));
+        let log = |quorum| Log {
+            replicas: one.iter().map(|host| (host, Some(quorum))).collect(),
+            old: BTreeSet::new(),
+        };
+        let refusal = log(2).cut_short(&many, 2).unwrap();
+        assert_eq!(
+            refusal.why,
+            format!(
+                "m1 of the masters runs alone, too few for their quorum of 2; {CURE} (an apply of the earlier inventory: `provision history`)"
+            )
+        );
+        assert_eq!(log(2).cut_short(&one, 1), None);
+        assert_eq!(log(1).cut_short(&many, 2), None);
     }
 
     proptest! {

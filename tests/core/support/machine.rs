@@ -195,8 +195,17 @@ impl Machine {
         self.entries.get(path).and_then(|entry| entry.text.as_deref()).unwrap_or("")
     }
 
+    /// Whether a process that starts now ends at once: a server of an ensemble that has no number.
+    /// Source: `QuorumPeerConfig.setupMyId` of apache/zookeeper release-3.8.0.
+    fn crashes(&self, unit: &str) -> bool {
+        unit == "zookeeper"
+            && self.text(CONFIG).contains("\nserver.")
+            && self.text(MYID).trim().is_empty()
+    }
+
     pub(super) fn turn(&mut self, service: &Service, restarts: bool, now: u64) {
         let (read, admits) = (self.reads(&service.unit), self.admits(&service.unit));
+        let crashing = self.crashes(&service.unit);
         let unit = self.units.entry(service.unit.clone()).or_default();
         match service.state {
             State::Masked => *unit = Unit { masked: true, ..Unit::default() },
@@ -211,6 +220,7 @@ impl Machine {
                         started: now,
                         read,
                         admits,
+                        crashing,
                         ..Unit::default()
                     };
                     self.data |= service.unit == "zookeeper";
@@ -225,7 +235,7 @@ impl Machine {
 
     /// A unit starts anew without us, from the files as they are.
     pub(super) fn restart(&mut self, unit: &str, now: u64) {
-        let read = self.reads(unit);
+        let (read, crashing) = (self.reads(unit), self.crashes(unit));
         let unit = self.units.entry(unit.to_owned()).or_default();
         *unit = Unit {
             active: true,
@@ -233,7 +243,7 @@ impl Machine {
             invocation: now,
             started: now,
             wedged: false,
-            crashing: false,
+            crashing,
             masked: false,
             ..unit.clone()
         };
@@ -247,12 +257,13 @@ impl Machine {
 
     /// What is enabled starts anew, and nothing else runs.
     pub(super) fn boot(&mut self, now: u64) {
-        let reads: Vec<String> = self.units.keys().map(|unit| self.reads(unit)).collect();
-        for (unit, read) in self.units.values_mut().zip(reads) {
+        let reads = |unit: &String| (self.reads(unit), self.crashes(unit));
+        let reads: Vec<(String, bool)> = self.units.keys().map(reads).collect();
+        for (unit, (read, crashing)) in self.units.values_mut().zip(reads) {
             let (enabled, masked) = (unit.enabled, unit.masked);
             let fresh = Unit { enabled, masked, read, ..Unit::default() };
             *unit = match enabled && !masked {
-                true => Unit { active: true, invocation: now, started: now, ..fresh },
+                true => Unit { active: true, crashing, invocation: now, started: now, ..fresh },
                 false => fresh,
             };
         }
