@@ -84,8 +84,13 @@ pub fn agreed(question: &str) -> anyhow::Result<()> {
 /// One sentence; what was found was said before.
 pub fn refuse_errors(found: &[(Option<HostName>, Problem)]) -> anyhow::Result<()> {
     anyhow::ensure!(
-        !found.iter().any(|(_, problem)| problem.severity == Severity::Error),
+        !refuses(found),
         "preflight found what must be mended first; nothing was changed"
     );
     Ok(())
+}
+
+/// Whether anything that was found keeps an apply from being made.
+pub fn refuses(found: &[(Option<HostName>, Problem)]) -> bool {
+    found.iter().any(|(_, problem)| problem.severity == Severity::Error)
 }

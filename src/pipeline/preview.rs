@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::arguments::{Format, Limits, Reach, RunOutput, Source};
 use super::planning::{Aim, Findings};
 use super::recorder::{self, recorder};
-use super::{load, look, planning, quit, reach, saved};
+use super::{confirm, load, look, planning, quit, reach, saved};
 use crate::event::{Event, Sink as _};
 use crate::inventory::Inventory;
 use crate::local::clock::run_id;
@@ -98,7 +98,10 @@ async fn made(request: &Request<'_>, run: &str, recorder: &Arc<Recorder>) -> any
         saved::write(path, &saved)?;
     }
     let plan = &planned.plan;
-    let code = if !plan.is_empty() && request.pending == Pending::HasItsExitCode {
+    let refused = confirm::refuses(&planned.found);
+    let code = if refused {
+        exit::USAGE
+    } else if !plan.is_empty() && request.pending == Pending::HasItsExitCode {
         exit::PENDING
     } else if !plan.unreachable.is_empty() || !plan.blocked.is_empty() {
         exit::UNREACHABLE
@@ -123,6 +126,10 @@ async fn made(request: &Request<'_>, run: &str, recorder: &Arc<Recorder>) -> any
             let words = saved::words(path, request.source);
             let text = format!("Saved. To do exactly this: {words}");
             line(Out, &text);
+        }
+        if refused {
+            let text = "preflight found what must be mended first: an apply would be refused";
+            line(std::io::stderr().lock(), text);
         }
     }
     Ok(code)
