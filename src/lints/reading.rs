@@ -83,6 +83,20 @@ pub(super) const LINTS: &[Lint] = &[
         },
     },
     Lint {
+        name: "own-unit",
+        title: "A daemon whose unit does not read its flags",
+        reason: "units of packages start Mesos by a wrapper that makes flags of files; one written by hand with \
+                 flags of its own goes on with those, whatever the files say",
+        examples: &[],
+        found: Found::Asking {
+            severity: Severity::Error,
+            says: "/etc/systemd/system/mesos-slave.service is a unit of your own that does not read /etc/mesos-slave, \
+                   where the flags of the inventory stand: a restart would not change what mesos-slave runs with",
+            cure: "write what differs into that unit by hand, or let it start mesos-slave by a wrapper that reads \
+                   /etc/mesos-slave and allow `own-unit` with a reason",
+        },
+    },
+    Lint {
         name: "unknown-property",
         title: "A Spark property that does nothing",
         reason: "Spark passes over a property that its release does not have, or not on Mesos, without a word",

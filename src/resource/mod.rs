@@ -17,6 +17,7 @@ use crate::script::{Fix, Probe, Sections, Step};
 
 pub mod directory;
 pub mod drain;
+pub mod evidence;
 pub mod fetched;
 pub mod file;
 pub mod image;

@@ -1,15 +1,12 @@
 //! A systemd unit. A restart is a state, not an event: the digest of all that the process depends on
 //! is stamped, with the unit's InvocationID, once the process was found healthy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::package::Packages;
+use super::evidence::Evidence;
 use super::paths::{stat, text};
 use super::{Facts, Gap, Kind, Look, ResourceId};
-use crate::mesos::flags::Component;
-use crate::mesos::process::{self, Flags};
-use crate::mesos::versions::Version;
-use crate::script::{Fix, Probe, Sections, Step, foreign, foreign_texts, quote, quote_all};
+use crate::script::{Fix, Probe, Sections, Step, quote, quote_all};
 
 /// Directory of the stamps.
 pub const STAMPS: &str = "/var/lib/provision/stamps";
@@ -36,84 +33,6 @@ pub struct Service {
     /// Files of which one must exist for the service to make sense here. Where none does, the unit is
     /// left stopped and disabled, and that is reported as `not_run`.
     pub needs: Vec<String>,
-}
-
-/// What tells that a process runs as wanted, though it never had a stamp of ours. Then it is taken over as it
-/// runs: the stamp is written once it was found healthy, and nothing is restarted.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Evidence {
-    /// The flags of its command line and its environment are the wanted ones.
-    Flags {
-        /// Which daemon it is.
-        daemon: Component,
-        /// Every flag that is wanted.
-        flags: Flags,
-        /// All of LIBPROCESS_SSL_* that is wanted.
-        tls: BTreeMap<String, String>,
-        /// The release that it is to be.
-        version: Version,
-        /// What it is installed from; must be as wanted too.
-        package: Box<Packages>,
-    },
-    /// A file of JSON that is older than it says the same as wanted; an absent one says `{}`.
-    Json {
-        /// The file.
-        path: String,
-        /// What it is to say.
-        value: serde_json::Value,
-    },
-}
-
-impl Evidence {
-    /// Asks for what is compared, in two [foreign] texts; nothing where there is a stamp.
-    fn probe(&self, unit: &str, stamp: &str) -> String {
-        let unit = quote(&format!("{unit}.service"));
-        let asked = match self {
-            Evidence::Flags { .. } => format!(
-                "p=$(systemctl show -p MainPID --value {unit} 2>/dev/null)\n\
-                 case $p in ''|0) p=none ;; esac\n{}{}",
-                foreign("head -c 65536 \"/proc/$p/cmdline\" 2>/dev/null"),
-                foreign("grep -azE '^(MESOS|LIBPROCESS_SSL)_' \"/proc/$p/environ\" 2>/dev/null")
-            ),
-            Evidence::Json { path, .. } => {
-                let path = quote(path);
-                foreign(&format!("{{ [ ! -f {path} ] || cat {path} 2>/dev/null; }}"))
-            }
-        };
-        // Nothing is forked where there is a stamp, which is on nearly every host and in every run.
-        format!("if [ ! -e {} ]; then\n{asked}fi\n", quote(stamp))
-    }
-
-    fn holds(&self, said: &str, started: Option<u64>, sections: &Sections) -> bool {
-        let mut texts = foreign_texts(said);
-        let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
-        match self {
-            Evidence::Flags { daemon, flags, tls, version, package } => {
-                let words: Vec<&str> = first.split_terminator('\0').collect();
-                let environment: Vec<&str> = second.split_terminator('\0').collect();
-                let given = process::given(*daemon, &words, &environment);
-                let mut speaks = environment.iter().filter_map(|line| line.split_once('='));
-                let speaks: BTreeMap<&str, &str> =
-                    speaks.by_ref().filter(|(name, _)| name.starts_with("LIBPROCESS_")).collect();
-                let wanted = tls.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                // As it is in memory, not as it is on the disk by now.
-                !words.is_empty()
-                    && speaks == wanted.collect()
-                    && process::differences(*daemon, flags, &given, version).is_empty()
-                    && package.read(sections) == Look::Facts(package.want())
-            }
-            Evidence::Json { path, value } => {
-                let there = stat(path, sections);
-                let same = match &there {
-                    None => value == &serde_json::json!({}),
-                    Some(_) => serde_json::from_str::<serde_json::Value>(&first)
-                        .is_ok_and(|said| said == *value),
-                };
-                // Whole seconds on both sides.
-                same && there.is_none_or(|file| started.is_some_and(|at| file.changed < at))
-            }
-        }
-    }
 }
 
 /// What a unit should be.
@@ -487,7 +406,13 @@ fn takes_over(gap: &Gap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::mesos::flags::Component;
+    use crate::mesos::process::Flags;
+    use crate::mesos::versions::Version;
+    use crate::resource::package::Packages;
 
     const SHOW: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nInvocationID=i1\nExecMainStartTimestamp=@100\nNRestarts=0\nResult=success\n\nId=b.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nInvocationID=\nExecMainStartTimestamp=\nNRestarts=0\nResult=success\n";
 

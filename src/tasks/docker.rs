@@ -3,11 +3,12 @@
 use super::{Card, Rollout, Wish, Wishes, World, agents};
 use crate::ground::digest::digest_of;
 use crate::inventory::Inventory;
+use crate::resource::evidence::Evidence;
 use crate::resource::fetched;
 use crate::resource::file::File;
 use crate::resource::image::{Image, Origin};
 use crate::resource::package::Packages;
-use crate::resource::service::{Evidence, Service};
+use crate::resource::service::Service;
 use crate::template::contexts::{ProxyEnvironment, ProxyUnit, Variable};
 
 pub(super) const CARD: Card =

@@ -11,9 +11,10 @@ use crate::inventory::{Credential, Inventory, Part, masters_file};
 use crate::mesos::acls;
 use crate::mesos::asking::CURL;
 use crate::mesos::flags::Component;
+use crate::resource::evidence::Evidence;
 use crate::resource::file::File;
 use crate::resource::link::Link;
-use crate::resource::service::{Evidence, Service};
+use crate::resource::service::Service;
 use crate::script::slot;
 use crate::template::contexts::MesosMaster;
 

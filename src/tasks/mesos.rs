@@ -9,11 +9,12 @@ use crate::inventory::{AgentUnit, Inventory, ManagedFile, ManagedText, MesosPack
 use crate::mesos::flags::Component;
 use crate::mesos::process::Flags;
 use crate::resource::directory::Directory;
+use crate::resource::evidence::Evidence;
 use crate::resource::fetched;
 use crate::resource::file::{Content, File};
 use crate::resource::leftovers::Leftovers;
 use crate::resource::package::Packages;
-use crate::resource::service::{Evidence, Service, State};
+use crate::resource::service::{Service, State};
 use crate::script::{Fix, Step, quote, slot};
 use crate::template::contexts::Mesos;
 

@@ -3,6 +3,7 @@
 //! credentials and ACLs as Mesos does.
 
 use super::support::lab::{Lab, step};
+use super::support::twin::until;
 
 /// What the twin gives every secret.
 const SECRET: &str = "twin-of-lab-doors";
@@ -291,6 +292,8 @@ fn a_hostile_master_changes_nothing_but_itself(lab: &Lab) {
     let before = lab.trees();
     let at = lab.address("m2");
     lab.on("m2", "systemctl stop mesos-master");
+    // Whom all the others name is believed about the cluster: it must not be m2 any more.
+    until("another master leads", || lab.asked("/slaves")["slaves"].is_array());
     lab.on("m2", &format!("cat > /root/hostile.pl <<'E'\n{HOSTILE}\nE"));
     lab.on(
         "m2",

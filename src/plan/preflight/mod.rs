@@ -23,6 +23,7 @@ mod packages;
 mod python;
 mod system;
 mod tls;
+mod units;
 
 pub use cluster::{changes_credentials, refused, strangers};
 pub use packages::name_losses;
@@ -74,6 +75,7 @@ pub fn probe(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
     );
     probe.extend(packages::probe(plan, host));
     probe.extend(tls::probe(inventory, plan, host));
+    probe.extend(units::probe(inventory, plan, host));
     // Not `docker --version`: the client of 20.10 talks to the socket even for that, which starts the
     // engine (seen in the lab).
     probe
@@ -150,6 +152,7 @@ pub fn check(
             .for_each(&mut say);
         python::differs(inventory, host, system.debian()).into_iter().for_each(&mut say);
         tls::expiry(inventory, host, text("clock")).into_iter().for_each(&mut say);
+        units::check(inventory, plan, host, text("own-units")).into_iter().for_each(&mut say);
         packages::other_engine(inventory, plan, host, text("engines"))
             .into_iter()
             .for_each(&mut say);
