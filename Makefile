@@ -27,7 +27,7 @@ fast: tools ## Tests that need no container
 lab: engine tools ## Tests in containers: the whole main job, users' jobs, TLS, changing members, adoption, faults, Debian 11 and 13
 	cargo test --lib lab_ -- --nocapture
 	cargo test --test lab -- --test-threads 2 main_job verbs_ doors adopt:: tls::
-	cargo test --test lab -- --test-threads 3 jobs:: tasks:: membership
+	cargo test --test lab -- --test-threads 2 jobs:: tasks:: membership
 	cargo test --test lab faults -- --test-threads 4
 	cargo test --test lab systems
 

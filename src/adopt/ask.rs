@@ -47,6 +47,8 @@ pub struct Process {
     pub unit_file: String,
     /// The package that its program belongs to.
     pub package: String,
+    /// What a daemon of Mesos that belongs to none says of its version.
+    pub version: String,
 }
 
 impl Process {
@@ -56,6 +58,14 @@ impl Process {
         let base = first.rsplit('/').next().unwrap_or(first);
         let class = |word: &String| word.rsplit('.').next() == Some(name);
         base == name || (base == "java" && self.words.iter().any(class))
+    }
+
+    /// The directory below which a daemon of Mesos was installed that no package brought: `/usr/local` of
+    /// `/usr/local/sbin/mesos-master`.
+    pub fn built(&self) -> Option<&str> {
+        let first = self.words.first().filter(|_| self.package.is_empty())?;
+        let (directory, _) = first.rsplit_once('/')?;
+        directory.strip_suffix("/sbin").or_else(|| directory.strip_suffix("/bin"))
     }
 
     /// The flags of a daemon of Mesos.
@@ -147,6 +157,10 @@ for c in $(grep -alE 'mesos-(master|slave|agent)|QuorumPeerMain|dockerd|MesosClu
   r "environment $p" grep -az ^MESOS_ "/proc/$p/environ"
   r "program $p" printf %s "$exe"
   r "owner $p" dpkg-query -S "$exe"
+  a=$(tr '\0' '\n' < "$c" | head -n 1)
+  case $a in /*/mesos-master | /*/mesos-slave | /*/mesos-agent)
+    dpkg-query -S "$exe" >/dev/null 2>&1 || r "version $p" timeout 10 "$a" --version ;;
+  esac
   u=$(sed -n 's,.*/\([^/]*\)\.service$,\1,p' "/proc/$p/cgroup" 2>/dev/null | head -n 1)
   r "unit $p" printf %s "$u"
   if [ -n "$u" ]; then r "unitfile $p" systemctl show -p FragmentPath --value "$u.service"; fi
@@ -217,6 +231,7 @@ pub fn read(asked: &str, sections: &Sections) -> Machine {
             }
             "process" => processes.entry(of).or_default().words = zeros(),
             "environment" => processes.entry(of).or_default().environment = zeros(),
+            "version" => processes.entry(of).or_default().version = line,
             "program" => processes.entry(of).or_default().program = line,
             "unit" => processes.entry(of).or_default().unit = line,
             "unitfile" => processes.entry(of).or_default().unit_file = line,

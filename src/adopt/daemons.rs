@@ -103,7 +103,13 @@ fn daemon(
         note(format!("{host}:{}", process.unit_file), what.to_owned());
     }
     if process.package.is_empty() {
-        let what = format!("{} belongs to no package; an inventory names one", process.program);
+        let what = match process.built() {
+            Some(prefix) => format!(
+                "{} belongs to no package: a build below {prefix}, which you see to",
+                process.program
+            ),
+            None => format!("{} belongs to no package; an inventory names one", process.program),
+        };
         note(host.to_owned(), what);
     }
     let mut daemon = Daemon::default();

@@ -370,6 +370,13 @@ fn mesos(
     let processes = hosts
         .iter()
         .flat_map(|host| [host.machine.master(), host.machine.agent()].map(|p| (host, p)));
+    let built: BTreeSet<(&str, String)> = processes
+        .clone()
+        .filter_map(|(_, process)| {
+            let version = process?.version.strip_prefix("mesos ").and_then(daemons::upstream)?;
+            Some((process?.built()?, version))
+        })
+        .collect();
     let packages: BTreeSet<(String, String)> = processes
         .filter_map(|(host, process)| {
             let name = process?.package.clone();
@@ -377,9 +384,11 @@ fn mesos(
             Some((name, version))
         })
         .collect();
-    if packages.len() > 1 {
-        let all: Vec<String> =
-            packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    if packages.len() + built.len() > 1 {
+        let all = packages.iter().map(|(name, version)| format!("{name} {version}"));
+        let built =
+            built.iter().map(|(prefix, version)| format!("a build of {version} in {prefix}"));
+        let all: Vec<String> = all.chain(built).collect();
         let what =
             format!("hosts have different packages: {}; an apply makes them one", all.join(", "));
         notes.push(Note { place: "mesos".to_owned(), what });
@@ -387,6 +396,7 @@ fn mesos(
     let (name, version) = packages
         .last()
         .cloned()
+        .or_else(|| built.last().map(|(_, version)| (String::new(), version.clone())))
         .unwrap_or_else(|| ("mesos".to_owned(), last_release().as_str().to_owned()));
     let named = if name == "mesos" { String::new() } else { format!(", name: {name}") };
     let agent = match unit {
@@ -394,8 +404,13 @@ fn mesos(
         AgentUnit::Agent => format!(", agent: {}", unit.name()),
     };
     let _ = writeln!(text, "mesos:\n  version: {}", quoted(&version));
-    let _ = writeln!(text, "  # Or `deb: FILE` or `apt: ...`, for hosts that do not have it yet.");
-    let _ = writeln!(text, "  package: {{ preinstalled: true{named}{agent} }}");
+    if let (true, Some((prefix, _))) = (packages.is_empty(), built.last()) {
+        let _ = writeln!(text, "  package: {{ built: {}{agent} }}", quoted(prefix));
+    } else {
+        let _ =
+            writeln!(text, "  # Or `deb: FILE` or `apt: ...`, for hosts that do not have it yet.");
+        let _ = writeln!(text, "  package: {{ preinstalled: true{named}{agent} }}");
+    }
     if !told.weights.is_empty() {
         let _ = writeln!(text, "  roles:");
         for (role, weight) in &told.weights {

@@ -126,7 +126,7 @@ const CURES: &[(&str, &str)] = &[
 const UNNAMED_POOL: &str =
     "a pool of agents has a name of yours: agents: { workers: { hosts: [a1, a2], … } }";
 
-const PACKAGE: &str = "name the package of Mesos: package: { deb: ./mesos_1.11.0_amd64.deb }, { apt: … } or { preinstalled: true }";
+const PACKAGE: &str = "name the package of Mesos: package: { deb: ./mesos_1.11.0_amd64.deb }, { apt: … }, { preinstalled: true } or { built: /usr/local }";
 
 /// Gives each problem a cure that has none.
 pub(super) fn complete(problems: &mut [Problem]) {

@@ -76,6 +76,7 @@ choice! {
         deb => Deb(Deb),
         apt => Apt(FromApt),
         preinstalled => Preinstalled(Preinstalled),
+        built => Built(Built),
     }
 }
 
@@ -134,7 +135,22 @@ section! {
     }
 }
 
+section! {
+    /// From source, by `make install`: no package of the host's knows of it.
+    #[derive(Debug)]
+    pub(super) struct Built {
+        /// Directory below which it was installed; you see to it, and to units that start it.
+        need built: Plain<Prefix>, such as "/usr/local", "/opt/mesos";
+        /// What your units call its agent: unit, /etc/NAME and /etc/default/NAME.
+        may agent: Plain<AgentUnitName> as AgentUnit = "mesos-slave", such as "mesos-agent";
+    }
+}
+
 scalar! {
+    /// Where a build was installed.
+    Prefix -> String, "an absolute path without blanks",
+        |t| (t.starts_with('/') && !t.contains(char::is_whitespace)).then(|| t.trim_end_matches('/').to_owned()),
+        serde_json::json!({ "type": "string", "pattern": "^/\\S*$" });
     /// The two names that packages give to an agent.
     AgentUnitName -> AgentUnit, "mesos-slave or mesos-agent",
         |t| AgentUnit::ALL.into_iter().find(|it| it.name() == t),
@@ -257,6 +273,8 @@ pub enum MesosPackage {
     },
     /// The user sees to it.
     Preinstalled,
+    /// The user has built it, below this directory, and sees to it.
+    Built(String),
 }
 
 /// What packages call an agent: those of old `mesos-slave`, some since Mesos 1.0 `mesos-agent`.
@@ -333,6 +351,12 @@ pub(super) fn resolve(root: &Root, r: &mut Resolver<'_>) -> Mesos {
             mesos.agent_unit = *agent;
             if preinstalled.is_some() {
                 mesos.package = MesosPackage::Preinstalled;
+            }
+        }
+        Some(Package::Built(Built { built, agent })) => {
+            mesos.agent_unit = *agent;
+            if let Some(prefix) = built {
+                mesos.package = MesosPackage::Built(prefix.clone());
             }
         }
         None => {}

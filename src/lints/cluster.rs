@@ -204,7 +204,7 @@ pub(super) fn downloads(look: &Look<'_>) -> Vec<(String, String)> {
         MesosPackage::Apt { uri, .. } => {
             add("mesos.package.apt.uri".to_owned(), Some(uri.clone()));
         }
-        MesosPackage::Preinstalled => {}
+        MesosPackage::Preinstalled | MesosPackage::Built(_) => {}
     }
     for (index, image) in inventory.docker.images.iter().enumerate() {
         add(format!("docker.images.{index}.archive"), url(image));

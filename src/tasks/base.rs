@@ -49,7 +49,7 @@ fn proxy(inventory: &Inventory) -> Option<File> {
     // apt knows no domains and no networks here: of those, whether our own repository is in them.
     let own = match &inventory.mesos.package {
         MesosPackage::Apt { uri, .. } => Some(fetched::host(uri)),
-        MesosPackage::Deb { .. } | MesosPackage::Preinstalled => None,
+        MesosPackage::Deb { .. } | MesosPackage::Preinstalled | MesosPackage::Built(_) => None,
     };
     let own = own.filter(|host| inventory.proxy.is_direct(host));
     let direct: BTreeSet<&str> = inventory.proxy.direct_hosts().chain(own).collect();

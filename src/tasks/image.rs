@@ -52,7 +52,7 @@ fn build(
     // libmesos in the image serves drivers in cluster mode; it can only come from a file.
     let mesos_deb = match &inventory.mesos.package {
         MesosPackage::Deb { file, .. } => Some(file.clone()),
-        MesosPackage::Apt { .. } | MesosPackage::Preinstalled => None,
+        MesosPackage::Apt { .. } | MesosPackage::Preinstalled | MesosPackage::Built(_) => None,
     };
     let mut all = vec![spark.java.clone()];
     all.extend(packages.iter().filter(|p| **p != spark.java).cloned());

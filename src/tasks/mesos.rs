@@ -90,6 +90,8 @@ pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
             // The newest build of the version asked for, whatever its Debian revision.
             packages.install = vec![format!("{name}={version}*")];
         }
+        // A build brings no unit that would have to be kept quiet, and dpkg knows nothing of it.
+        MesosPackage::Built(_) => return Vec::new(),
         MesosPackage::Preinstalled => {
             packages.before = vec![Step::Run(Fix::new(format!(
                 "die {}",
@@ -126,6 +128,9 @@ pub(super) fn defaults(world: &World<'_>, shows: Option<&Installed>) -> Result<F
 
 /// The package, without how it comes.
 fn wanted(inventory: &Inventory) -> Packages {
+    if let MesosPackage::Built(_) = inventory.mesos.package {
+        return Packages::named("mesos", []);
+    }
     let name = inventory.mesos.package_name.as_str();
     let mut packages = Packages::named("mesos", [name]);
     packages.packages = vec![(name.to_owned(), Some(inventory.mesos.version.as_str().to_owned()))];

@@ -17,9 +17,9 @@ fn a_cluster_made_by_hand_is_taken_over_as_it_runs() {
 
     step("by hand");
     zookeeper(m);
-    m.sh(&by_files(m, "mesos-master"));
+    m.sh(&by_files(m, "mesos-master", m));
     for host in [a, b] {
-        host.sh(&by_files(host, "mesos-slave").replace("MASTER", &m.address));
+        host.sh(&by_files(host, "mesos-slave", m));
     }
     let before = made.works(["mesos-master", "mesos-slave"]);
 
@@ -48,8 +48,8 @@ fn a_package_of_another_name_whose_agent_is_called_one_is_taken_over() {
     for host in &made.hosts {
         host.sh(RENAMED);
     }
-    m.sh(&by_files(m, "mesos-master"));
-    a.sh(&by_files(a, "mesos-agent").replace("MASTER", &m.address));
+    m.sh(&by_files(m, "mesos-master", m));
+    a.sh(&by_files(a, "mesos-agent", m));
     let before = made.works(["mesos-master", "mesos-agent"]);
 
     step("adopt");
@@ -87,8 +87,8 @@ fn a_build_below_usr_local_is_taken_over_and_its_own_units_are_named() {
     step("adopt");
     let adopted = made.adopt(&[&m.address, &a.address]);
     let own = "/etc/systemd/system/mesos-slave.service: this unit is yours and stays";
-    let program = "/usr/local/lib/mesos/mesos-standin belongs to no package";
-    adopted.said(0, &["preinstalled: true", own, program, "rack: r1"]);
+    let program = "belongs to no package: a build below /usr/local, which you see to";
+    adopted.said(0, &["built: \"/usr/local\"", own, program, "rack: r1"]);
     made.taken_over(&adopted, &before);
 
     step("what its own unit says is not ours to change, and that is said before anything is");
@@ -195,8 +195,8 @@ fn zookeeper(m: &Host) {
         service zookeeper restart");
 }
 
-/// A daemon as the tutorial begins it; MASTER stands for the master's address.
-fn by_files(host: &Host, daemon: &str) -> String {
+/// A daemon as the tutorial begins it.
+fn by_files(host: &Host, daemon: &str, master: &Host) -> String {
     let ip = &host.address;
     let files = match daemon {
         "mesos-master" => "echo 1 > /etc/mesos-master/quorum
@@ -209,7 +209,7 @@ fn by_files(host: &Host, daemon: &str) -> String {
             printf 'MASTER=`cat /etc/mesos/zk`\\nGLOG_v=1\\n' > /etc/default/{daemon}"
         ),
     };
-    let master = if daemon == "mesos-master" { ip } else { "MASTER" };
+    let master = &master.address;
     format!(
         "echo zk://{master}:2181/mesos > /etc/mesos/zk
         echo {ip} | tee /etc/{daemon}/ip > /etc/{daemon}/hostname

@@ -152,6 +152,7 @@ pub fn check(
             .for_each(&mut say);
         python::differs(inventory, host, system.debian()).into_iter().for_each(&mut say);
         tls::expiry(inventory, host, text("clock")).into_iter().for_each(&mut say);
+        units::version(inventory, host, text("built")).into_iter().for_each(&mut say);
         units::check(inventory, plan, host, text("own-units")).into_iter().for_each(&mut say);
         packages::other_engine(inventory, plan, host, text("engines"))
             .into_iter()

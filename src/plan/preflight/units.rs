@@ -1,8 +1,10 @@
-//! Units of the user's own in the place of a package's: what we write for a daemon it may not read.
+//! Units and builds of the user's own in the place of a package's: what we write for a daemon such a unit may not
+//! read, and such a build may be another one than is meant.
 
 use super::error;
 use crate::ground::{HostName, Problem};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, MesosPackage};
+use crate::mesos::versions::is_upstream;
 use crate::plan::Plan;
 use crate::resource::service::Service;
 use crate::script::{Probe, quote};
@@ -36,8 +38,41 @@ fn started(
     anew.into_iter()
 }
 
-/// Asks what starts these daemons.
+/// Asks what starts these daemons, and a build of the user's own for its version.
 pub(super) fn probe(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
+    let mut probe = own_units(inventory, plan, host);
+    if let Some(daemon) = built(inventory, host) {
+        probe.section("built", format!("{} --version 2>/dev/null | head -n 1", quote(&daemon)));
+    }
+    probe
+}
+
+/// A daemon of a build of the user's own that a host is to run.
+fn built(inventory: &Inventory, host: &HostName) -> Option<String> {
+    let MesosPackage::Built(prefix) = &inventory.mesos.package else { return None };
+    let name = match inventory.mesos.masters.contains(host) {
+        true => "mesos-master",
+        false => inventory.agent(host).map(|_| inventory.mesos.agent_unit.name())?,
+    };
+    Some(format!("{prefix}/sbin/{name}"))
+}
+
+/// A build that is not there, or another one than is meant.
+pub(super) fn version(inventory: &Inventory, host: &HostName, answer: &str) -> Option<Problem> {
+    let daemon = built(inventory, host)?;
+    let wanted = &inventory.mesos.version;
+    let is = answer.strip_prefix("mesos ").map(str::trim);
+    let message = match is {
+        Some(is) if is_upstream(is, wanted.as_str()) => return None,
+        Some(is) => format!("{daemon} is Mesos {is}, and `mesos.version` is {wanted}"),
+        None => format!("{daemon} does not say its version; is Mesos built there?"),
+    };
+    Some(error("other-build", message).help(
+        "correct `mesos.version` or `mesos.package.built`, or bring the build that is meant to this host",
+    ))
+}
+
+fn own_units(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
     let ask = |(unit, _): (&str, _)| {
         let service = quote(&format!("{unit}.service"));
         format!("systemctl show -p Id -p FragmentPath -p ExecStart {service} 2>/dev/null")
@@ -134,5 +169,20 @@ mod tests {
         // What is only taken over is not restarted.
         let over = plan(&plain, "mesos-slave", "process", crate::resource::service::AS_WANTED);
         assert_eq!(check(&plain, &over, &m1, &answer(own, start)), []);
+    }
+    #[test]
+    fn a_build_says_which_mesos_it_is() {
+        let mut inventory = inventory("");
+        let m1 = HostName::new("m1");
+        assert_eq!(version(&inventory, &m1, "mesos 1.10.0"), None, "a package is dpkg's to tell");
+        inventory.mesos.package = MesosPackage::Built("/usr/local".to_owned());
+        let asked = probe(&inventory, &Plan::default(), &m1).script("N");
+        assert!(asked.contains("/usr/local/sbin/mesos-master --version"), "{asked}");
+        for right in ["mesos 1.11.0", "mesos 1.11.0+standin"] {
+            assert_eq!(version(&inventory, &m1, right), None);
+        }
+        let said = |answer| version(&inventory, &m1, answer).unwrap().message;
+        assert!(said("mesos 1.10.0").contains("is Mesos 1.10.0, and `mesos.version` is 1.11.0"));
+        assert!(said("").contains("does not say its version"));
     }
 }
