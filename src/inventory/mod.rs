@@ -58,7 +58,7 @@ pub use mesos::{AgentUnit, Mesos, MesosPackage};
 pub use parts::Part;
 pub use pools::{Agent, HOST_ATTRIBUTE};
 pub use smoke::Smoke;
-pub use spark::{History, Spark, SparkImage};
+pub use spark::{History, ShuffleService, Spark, SparkImage};
 pub use ssh::Ssh;
 #[cfg(test)]
 pub use tls::Identity;
