@@ -14,6 +14,7 @@ mod chromium;
 mod cli;
 mod config;
 mod guides;
+mod init;
 mod offline;
 #[expect(dead_code, reason = "the tests of the library use more of it")]
 #[path = "../core/support/sshd.rs"]

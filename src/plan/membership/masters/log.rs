@@ -1,206 +1,30 @@
-//! The masters' replicated log: q of its replicas must agree, so there must never be more than 2q − 1 of them, or
-//! two majorities could be apart. Source: "Increasing/Decreasing the quorum size" in docs/operational-guide.md of
-//! Mesos 1.11.
+//! The replicas that run, and the steps from them to those that are wanted.
 
 use std::collections::BTreeSet;
 
-use super::{Does, Members, Refusal, State, Step, Steps, all_serve, joins, named};
+use super::super::{Does, Members, Refusal, Step, joins, named};
+use super::CURE;
 use crate::ground::HostName;
-use crate::health::{Data, Kept, Member, Running};
-use crate::inventory::Inventory;
-use crate::tasks::Task;
-
-/// See [`super::steps`].
-pub(super) fn steps(
-    running: &Running,
-    inventory: &Inventory,
-    state: State<'_>,
-) -> Result<Steps, Refusal> {
-    let wanted = &inventory.mesos.masters;
-    let target = inventory.quorum();
-    let old =
-        running.kept.iter().filter(|(host, kept)| kept.log && !running.masters.contains_key(*host));
-    let old = old.map(|(host, _)| host.clone()).collect();
-    let now =
-        Log { replicas: running.masters.iter().map(|(host, it)| (host, it.quorum)).collect(), old };
-    let replicas: BTreeSet<HostName> = running.masters.keys().cloned().collect();
-    // One that is new to the log; those that were started before may start again.
-    let new = wanted
-        .difference(&replicas)
-        .find(|host| !running.kept.contains_key(*host) && !running.silent.contains(*host));
-    let silent = running.silent.iter().find(|host| !wanted.contains(*host));
-    if let (Some(host), Some(new), false) = (silent, new, replicas.is_empty()) {
-        return Err(Refusal::new(format!(
-            "{new} starts no master while {host}, which may run one, could not be asked: it would be one replica too many; bring it back, or write `retired: {{{host}: gone}}` if it never will"
-        )));
-    }
-    // A first installation has no log yet, nor an ensemble that holds anything.
-    let heard = |host: &HostName| !running.silent.contains(host);
-    let fresh = running.servers.values().all(|it| it.data == Data::Nothing)
-        && inventory.ensemble().is_none_or(|all| all.keys().all(heard));
-    let enough = wanted.iter().filter(|host| heard(host)).count() >= target;
-    let first = replicas.is_empty() && fresh && enough;
-    let silent = running.silent.iter().find(|_| !first);
-    if let (Some(host), Some(new)) = (silent, new) {
-        return Err(Refusal::new(format!(
-            "{new} starts no master while {host} could not be asked: it may run one whose quorum bears no more of them; bring it back, or take it out of `mesos.masters.hosts`"
-        )));
-    }
-    if replicas.is_empty() {
-        return alone(running, wanted, target).map_or(Ok(Steps::default()), Err);
-    }
-    let changes = !now.as_wanted(wanted, target);
-    let seen = running.masters.values().filter_map(|it| it.ensemble).max().unwrap_or(0);
-    if (changes || new.is_some()) && seen > replicas.len() + running.silent.len() {
-        return Err(Refusal::new(format!(
-            "the masters' log has {seen} replicas, of which {} are known; put the others' hosts back and name them under `retired` (one that has just died is forgotten in a few seconds)",
-            named(&replicas)
-        )));
-    }
-    if !changes {
-        return Ok(Steps::default());
-    }
-    if let Some(host) = running.silent.iter().find(|host| wanted.contains(*host)) {
-        return Err(Refusal::new(format!(
-            "{host} could not be asked, and may run a master with the old quorum; bring it back, or take it out of `mesos.masters.hosts`"
-        )));
-    }
-    // It may run on with the quorum of its file, and count among the others once it is back.
-    let unheard: Vec<&HostName> =
-        running.silent.iter().filter(|host| !wanted.contains(*host)).collect();
-    let lowers = now.highest().is_some_and(|quorum| quorum > target);
-    if let (Some(host), true) =
-        (unheard.first(), lowers && wanted.len() + unheard.len() >= 2 * target)
-    {
-        return Err(Refusal::new(format!(
-            "{host} could not be asked, and may run a master that a quorum of {target} does not bear beside the others; bring it back, or write `retired: {{{host}: gone}}` if it never will"
-        )));
-    }
-    if replicas.len() == 1
-        && now.lowest() == Some(1)
-        && (target > 1 || !wanted.is_superset(&replicas))
-    {
-        let steps = anew(running, inventory, &replicas, state)?;
-        return steps.within_scope(Task::Masters, state.scope);
-    }
-    let steps = now.to(wanted, target, state.health.leader.as_ref())?;
-    // Whoever leaves may be sick; whoever stays must serve.
-    if let Some(refusal) = now.cut_short(wanted, target) {
-        return Err(refusal);
-    }
-    let stay = replicas.iter().filter(|host| wanted.contains(*host));
-    // The last of two that is left does not serve before its quorum is lowered.
-    if replicas != *wanted || replicas.len() > 1 || now.lowest() != Some(2) {
-        all_serve(stay, "the masters' membership", state.health)?;
-    }
-    let leaves = replicas.iter().filter(|host| !wanted.contains(*host));
-    if let Some(host) =
-        leaves.into_iter().find(|host| state.health.members.get(*host) == Some(&Member::Silent))
-    {
-        all_serve([host], "the masters' membership", state.health)?;
-    }
-    Steps { first: steps, ..Steps::default() }.within_scope(Task::Masters, state.scope)
-}
-
-/// Why a log that one replica keeps alone, and that does not run, keeps others from starting.
-fn alone(running: &Running, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
-    let alone = |(_, kept): &(&HostName, &Kept)| kept.log && kept.quorum == Some(1);
-    let (host, _) = running.kept.iter().find(alone)?;
-    let others = target > 1 || wanted.iter().any(|other| other != host);
-    (others && wanted.contains(host)).then(|| {
-        Refusal::new(format!(
-            "{host} keeps the masters' log alone, with quorum 1, and does not run; start it first (an apply of the earlier inventory does: `provision history`), so that what it remembers can be saved"
-        ))
-    })
-}
-
-/// The consent to it, by its name under `allow`, which wants a reason.
-pub const CONSENT: &str = "master-growth";
-
-/// One that keeps the log alone, with quorum 1: no replica can be added to such a log. What it remembers is saved,
-/// it is set aside, and all that are wanted begin a new one together.
-fn anew(
-    running: &Running,
-    inventory: &Inventory,
-    replicas: &BTreeSet<HostName>,
-    state: State<'_>,
-) -> Result<Steps, Refusal> {
-    let (wanted, quorum) = (&inventory.mesos.masters, inventory.quorum());
-    let Some(host) = replicas.first().filter(|host| wanted.contains(*host)) else {
-        return Err(Refusal::new(format!(
-            "{} keeps the masters' log alone, with quorum 1, and no replica can be added to such a log; let it be one of the masters that there are to be, and take it out in a later apply",
-            named(replicas)
-        )));
-    };
-    if !inventory.allow.contains_key(CONSENT) {
-        return Err(Refusal::new(format!(
-            "{host} keeps the masters' log alone, with quorum 1, and no replica can be added to such a log: a new one would begin, with weights, quotas and maintenance restored, and agents marked gone forgotten; in a quiet hour consent with `allow: {{ {CONSENT}: REASON }}`"
-        )));
-    }
-    all_serve([host], "the masters' log", state.health)?;
-    let old = running
-        .kept
-        .iter()
-        .find(|(other, kept)| kept.log && *other != host && wanted.contains(*other));
-    if let Some((other, _)) = old {
-        return Err(Refusal::new(format!(
-            "{other} holds a replica of some earlier log, and with it no new one would begin; move work_dir/replicated_log away there"
-        )));
-    }
-    let drained = state.agents.into_iter().flatten().find(|(_, agent)| agent.deactivated);
-    if let Some((_, agent)) = drained {
-        return Err(Refusal::new(format!(
-            "the agent {} is drained, which the masters would forget with their log; give it back first (`provision undrain`)",
-            agent.info.hostname
-        )));
-    }
-    let before = Members::Masters(replicas.clone(), 1);
-    let after = Members::Masters(wanted.clone(), quorum);
-    let step = |title: String, members: &Members, does| Step {
-        title,
-        wants: members.clone(),
-        judged: members.clone(),
-        does,
-    };
-    let first = vec![
-        step(
-            format!("what {host} remembers for the masters is saved"),
-            &before,
-            Does::Save(host.clone()),
-        ),
-        step(
-            format!("{host}'s log is set aside; no master serves until {} do", named(wanted)),
-            &before,
-            Does::SetAside(host.clone()),
-        ),
-        step(format!("{} begin a new log", named(wanted)), &after, Does::Together(wanted.clone())),
-        step("what was saved is restored".to_owned(), &after, Does::Restore(host.clone())),
-    ];
-    Ok(Steps { first, ..Steps::default() })
-}
-
-/// What is done about a change that was cut short where too few were left.
-pub const CURE: &str = "end the change before this one first";
 
 /// The replicas that run, each with the quorum of its process.
-struct Log<'a> {
-    replicas: Vec<(&'a HostName, Option<usize>)>,
+pub(super) struct Log<'a> {
+    pub(super) replicas: Vec<(&'a HostName, Option<usize>)>,
     /// Hosts whose master does not run and that hold a log of earlier.
-    old: BTreeSet<HostName>,
+    pub(super) old: BTreeSet<HostName>,
 }
 
 impl Log<'_> {
-    fn lowest(&self) -> Option<usize> {
+    pub(super) fn lowest(&self) -> Option<usize> {
         self.replicas.iter().filter_map(|(_, quorum)| *quorum).min()
     }
 
-    fn highest(&self) -> Option<usize> {
+    pub(super) fn highest(&self) -> Option<usize> {
         self.replicas.iter().filter_map(|(_, quorum)| *quorum).max()
     }
 
     /// Nobody runs who is not wanted, and those that run have the quorum that is wanted: any of the others may
     /// start. Where nobody says his quorum there is nothing to go by but the inventory.
-    fn as_wanted(&self, wanted: &BTreeSet<HostName>, target: usize) -> bool {
+    pub(super) fn as_wanted(&self, wanted: &BTreeSet<HostName>, target: usize) -> bool {
         self.replicas.iter().all(|(host, quorum)| {
             wanted.contains(*host) && quorum.is_none_or(|quorum| quorum == target)
         })
@@ -208,7 +32,7 @@ impl Log<'_> {
 
     /// Too few run for the quorum that they have: a change towards fewer was cut short, or others do not run. Whether
     /// those who run hold what others have acknowledged is not known, and to end the change is safe.
-    fn cut_short(&self, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
+    pub(super) fn cut_short(&self, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
         let running: BTreeSet<&HostName> = self.replicas.iter().map(|(host, _)| *host).collect();
         let quorum = self.highest().filter(|quorum| running.len() < *quorum)?;
         let ends = running.len() == 1 && running.iter().copied().eq(wanted) && target == 1;
@@ -224,7 +48,7 @@ impl Log<'_> {
     /// The steps, one rule at a time: add one where the quorum bears it; raise the quorum where it does not,
     /// as far as those that run can bear; else take one away, the leader last; lower the quorum in the end, or where too few
     /// would be left for it.
-    fn to(
+    pub(super) fn to(
         &self,
         wanted: &BTreeSet<HostName>,
         target: usize,
