@@ -27,6 +27,8 @@ pub struct Told {
     pub agents: BTreeMap<String, String>,
     /// How many masters its log has.
     pub replicas: Option<usize>,
+    /// Releases of Mesos that masters say they are, and their agents.
+    pub versions: BTreeSet<String>,
 }
 
 /// How hosts were reached, for the inventory to say.
@@ -70,7 +72,10 @@ pub fn told(replies: &[Replies]) -> Told {
         let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap_or_default();
         if url.ends_with("/slaves") {
             let listed = master::agents(&reply.body).unwrap_or_default();
+            told.versions.extend(listed.iter().filter_map(|it| it.version.clone()));
             told.agents.extend(listed.into_iter().map(|it| (it.address, it.info.hostname)));
+        } else if url.ends_with("/version") {
+            told.versions.extend(json.get("version").and_then(|it| it.as_str()).map(str::to_owned));
         } else if url.ends_with("/weights") {
             let pair = |it: &serde_json::Value| {
                 Some((it.get("role")?.as_str()?.to_owned(), it.get("weight")?.as_f64()?))
@@ -370,13 +375,8 @@ fn mesos(
     let processes = hosts
         .iter()
         .flat_map(|host| [host.machine.master(), host.machine.agent()].map(|p| (host, p)));
-    let built: BTreeSet<(&str, String)> = processes
-        .clone()
-        .filter_map(|(_, process)| {
-            let version = process?.version.strip_prefix("mesos ").and_then(daemons::upstream)?;
-            Some((process?.built()?, version))
-        })
-        .collect();
+    let built: BTreeSet<&str> =
+        processes.clone().filter_map(|(_, process)| process?.built()).collect();
     let packages: BTreeSet<(String, String)> = processes
         .filter_map(|(host, process)| {
             let name = process?.package.clone();
@@ -386,25 +386,24 @@ fn mesos(
         .collect();
     if packages.len() + built.len() > 1 {
         let all = packages.iter().map(|(name, version)| format!("{name} {version}"));
-        let built =
-            built.iter().map(|(prefix, version)| format!("a build of {version} in {prefix}"));
-        let all: Vec<String> = all.chain(built).collect();
+        let all: Vec<String> =
+            all.chain(built.iter().map(|prefix| format!("a build in {prefix}"))).collect();
         let what =
             format!("hosts have different packages: {}; an apply makes them one", all.join(", "));
         notes.push(Note { place: "mesos".to_owned(), what });
     }
-    let (name, version) = packages
-        .last()
-        .cloned()
-        .or_else(|| built.last().map(|(_, version)| (String::new(), version.clone())))
-        .unwrap_or_else(|| ("mesos".to_owned(), last_release().as_str().to_owned()));
+    // Of a build dpkg knows nothing: then the daemons tell.
+    let told_of = || told.versions.last().and_then(|version| daemons::upstream(version));
+    let (name, version) = packages.last().cloned().unwrap_or_else(|| {
+        ("mesos".to_owned(), told_of().unwrap_or_else(|| last_release().as_str().to_owned()))
+    });
     let named = if name == "mesos" { String::new() } else { format!(", name: {name}") };
     let agent = match unit {
         AgentUnit::Slave => String::new(),
         AgentUnit::Agent => format!(", agent: {}", unit.name()),
     };
     let _ = writeln!(text, "mesos:\n  version: {}", quoted(&version));
-    if let (true, Some((prefix, _))) = (packages.is_empty(), built.last()) {
+    if let (true, Some(prefix)) = (packages.is_empty(), built.last()) {
         let _ = writeln!(text, "  package: {{ built: {}{agent} }}", quoted(prefix));
     } else {
         let _ =

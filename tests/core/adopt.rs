@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use provision::adopt::ask::{self, Machine};
-use provision::adopt::inventory::{Adopted, Reached, Told, write};
+use provision::adopt::inventory::{Adopted, Reached, Told, told, write};
+use provision::health::{Question, Replies, Reply};
 use provision::inventory::{Inventory, ZooKeeper};
 use provision::lints::load::{Lab, load_text};
 use provision::script::Sections;
@@ -146,6 +147,26 @@ fn what_is_not_said_is_listed_with_its_place() {
     for note in &adopted.notes {
         assert!(adopted.text.contains(&note.to_string()), "{note}");
     }
+}
+
+#[test]
+fn a_build_is_said_with_its_directory_and_the_release_that_it_says_itself() {
+    let mut said = Said::default();
+    said.record("name", "a1\n").record("addresses", "10.0.1.1\n").record("packages", "");
+    let words =
+        ["/opt/mesos/sbin/mesos-agent", "--ip=10.0.1.1", "--master=zk://10.0.0.9:2181/mesos"];
+    said.process(5, "mesos-agent", "", &words);
+    let reply = |body: &str| Reply { status: 200, body: body.to_owned() };
+    let version = Question::Http("http://10.0.1.1:5050/version".to_owned());
+    let told = told(&[Replies::from([(version, reply(r#"{"version":"1.9.0"}"#))])]);
+    let adopted = write(&[said.machine("a1")], &told, &Reached::default());
+    let package = "version: \"1.9.0\"\n  package: { built: \"/opt/mesos\", agent: mesos-agent }\n";
+    assert!(adopted.text.contains(package), "{}", adopted.text);
+    let note = "a build below /opt/mesos, which you see to";
+    assert!(adopted.notes.iter().any(|it| it.to_string().ends_with(note)), "{:#?}", adopted.notes);
+    // Whatever a process calls itself is a word, and no program to be run.
+    let script = ask::probe().script("N");
+    assert!(!script.contains("--version"), "{script}");
 }
 
 #[test]

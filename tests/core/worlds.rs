@@ -294,7 +294,10 @@ async fn live(seed: u64) -> Result<(), String> {
     // Everybody is well again, and nobody disturbs: it must come to its end.
     let mut last = String::new();
     let (wanted, mut before) = (story.shape, Some(story.before));
-    for _ in 0..10 {
+    // So many runs for each membership that is wanted.
+    let mut runs = 0;
+    while runs < 6 {
+        runs += 1;
         lock(&moving.state).heal_all();
         tokio::time::sleep(Duration::from_secs(120)).await;
         lock(&moving.state).world.inventory = inventory(&story.shape.yaml(), &[]);
@@ -306,7 +309,7 @@ async fn live(seed: u64) -> Result<(), String> {
             if story.shape == wanted {
                 return Ok(());
             }
-            story.shape = wanted;
+            (story.shape, runs) = (wanted, 0);
             continue;
         }
         let because: Vec<String> =
@@ -322,6 +325,7 @@ async fn live(seed: u64) -> Result<(), String> {
             && let Some(masters) = before.take()
         {
             story.shape.masters = masters & !story.shape.gone;
+            runs = 0;
             let _ = writeln!(story.told, "wanted again: {}", story.shape.said());
         }
         last = text::plan(&ran.plan);

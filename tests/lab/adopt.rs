@@ -163,6 +163,7 @@ impl Made {
         };
         // The stand-in's version says what it is; to the operator it is a Mesos.
         let text = adopted.out.replace("1.11.0+standin", "1.11.0");
+        assert!(text.contains("\nzookeeper:\n  servers:\n"), "{text}");
         fs::write(m.operator.inventory(), &text).unwrap();
 
         step("check and plan");

@@ -13,6 +13,9 @@ use crate::tasks::Task;
 /// Name of the finding, and of what allows it.
 pub(super) const OWN_UNIT: &str = "own-unit";
 
+/// Name of the finding that a build has no unit.
+const NO_UNIT: &str = "no-unit";
+
 /// What the units of packages start, which makes flags of files.
 /// Source: `mesos-init-wrapper` of the packages of Mesos.
 const WRAPPER: &str = "init-wrapper";
@@ -31,7 +34,7 @@ fn started(
     let anew = |unit: &str| {
         plan.actions().any(|(at, action)| {
             let service = action.resource.get::<Service>().filter(|it| it.unit == unit);
-            at == host && service.is_some() && action.resource.interrupts(&action.gaps)
+            at == host && service.is_some() && action.resource.disturbs(&action.gaps)
         })
     };
     let anew: Vec<_> = daemons.into_iter().flatten().filter(|(unit, _)| anew(unit)).collect();
@@ -75,7 +78,7 @@ pub(super) fn version(inventory: &Inventory, host: &HostName, answer: &str) -> O
 fn own_units(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
     let ask = |(unit, _): (&str, _)| {
         let service = quote(&format!("{unit}.service"));
-        format!("systemctl show -p Id -p FragmentPath -p ExecStart {service} 2>/dev/null")
+        format!("systemctl show -p Id -p FragmentPath -p ExecStart {service} 2>/dev/null; echo")
     };
     let asks: Vec<String> = started(inventory, plan, host).map(ask).collect();
     match asks.is_empty() {
@@ -84,7 +87,8 @@ fn own_units(inventory: &Inventory, plan: &Plan, host: &HostName) -> Probe {
     }
 }
 
-/// Daemons whose unit starts them with words of its own: a restart would change nothing, and the gate wait in vain.
+/// Daemons whose unit starts them with words of its own: a restart would change nothing, and the gate wait in vain; and
+/// those of a build that no unit starts at all.
 pub(super) fn check(
     inventory: &Inventory,
     plan: &Plan,
@@ -94,17 +98,23 @@ pub(super) fn check(
     if inventory.allow.contains_key(OWN_UNIT) {
         return Vec::new();
     }
-    let own = |unit: &str| {
+    let built = matches!(inventory.mesos.package, MesosPackage::Built(_));
+    let problem = |(unit, directory): (&str, &str)| {
         let id = format!("Id={unit}.service");
         let lines = answer.split("\n\n").find(|block| block.lines().any(|line| line == id))?;
         let field =
             |name: &str| lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        let path = field("FragmentPath").filter(|path| path.starts_with("/etc/systemd/system/"))?;
+        let path = field("FragmentPath").unwrap_or_default();
+        if built && path.is_empty() {
+            let message = format!("no unit {unit}.service is here, and a build brings none");
+            return Some(error(NO_UNIT, message).help(format!(
+                "write one that starts {unit} by a wrapper that reads {directory}, as the packages' units do"
+            )));
+        }
         let reads = field("ExecStart").is_none_or(|start| start.contains(WRAPPER));
-        (!reads).then(|| path.to_owned())
-    };
-    let problem = |(unit, directory): (&str, &str)| {
-        let path = own(unit)?;
+        if reads || !path.starts_with("/etc/systemd/system/") {
+            return None;
+        }
         let message = format!(
             "{path} is a unit of your own that does not read {directory}, where the flags of the inventory stand: a restart would not change what {unit} runs with"
         );
@@ -170,6 +180,21 @@ mod tests {
         let over = plan(&plain, "mesos-slave", "process", crate::resource::service::AS_WANTED);
         assert_eq!(check(&plain, &over, &m1, &answer(own, start)), []);
     }
+
+    #[test]
+    fn a_build_without_a_unit_is_found_out_before_anything_is_changed() {
+        let m1 = HostName::new("m1");
+        let mut built = inventory("");
+        built.mesos.package = MesosPackage::Built("/usr/local".to_owned());
+        let built = Arc::new(built);
+        let start = plan(&built, "mesos-slave", "active", "inactive");
+        let found = check(&built, &start, &m1, "Id=mesos-slave.service\n\n");
+        assert_eq!(found.iter().map(|it| it.name).collect::<Vec<_>>(), [NO_UNIT]);
+        // A package is about to bring its own.
+        let plain = Arc::new(inventory(""));
+        assert_eq!(check(&plain, &start, &m1, "Id=mesos-slave.service\n\n"), []);
+    }
+
     #[test]
     fn a_build_says_which_mesos_it_is() {
         let mut inventory = inventory("");

@@ -16,7 +16,7 @@ mod sharing;
 mod smoke;
 
 /// A proof that hangs is given up after so long, in which a driver has registered even on a slow machine.
-const PATIENT: &str = "smoke.timeout=90secs";
+const PATIENT: &str = "smoke.timeout=60secs";
 
 /// The cluster of both.
 const SETS: [&str; 6] = [
