@@ -5,7 +5,7 @@ CACHE ?= .cache
 # What a static binary is built for: this machine's kind of processor.
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 
-.PHONY: help demo demo-down test fast lab lint fmt bench sweep simulate-faults static deb engine tools
+.PHONY: help demo demo-down test test-all fast lab lab-long lint fmt bench sweep simulate-faults static deb engine tools
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,7 +16,9 @@ demo: ## An inventory becomes a running, proven cluster in containers here (MESO
 demo-down: ## Remove what `make demo` made
 	sh tests/assets/demo.sh down
 
-test: fast lab ## Every test, the lab suite included
+test: fast lab ## Every promise once, in containers too
+
+test-all: test lab-long ## Every test there is: an hour more
 
 # Tests of the library that need containers are named lab_*.
 fast: tools ## Tests that need no container
@@ -24,15 +26,16 @@ fast: tools ## Tests that need no container
 	cargo test --manifest-path tests/standin/Cargo.toml
 	cargo test --manifest-path tests/libmesos/Cargo.toml
 
-lab: engine tools ## Tests in containers: the whole main job, users' jobs, TLS, changing members, adoption, faults, Debian 11 and 13
+lab: engine tools ## Tests in containers: the whole main job, users' jobs, the verbs, shut doors, changing members, adoption, faults
 	cargo test --lib lab_ -- --nocapture
-	cargo test --test lab -- --test-threads 2 main_job verbs_ doors adopt:: tls::
-	cargo test --test lab -- --test-threads 2 jobs:: tasks:: membership
-	cargo test --test lab faults -- --test-threads 4
-	cargo test --test lab systems
+	cargo test --test lab -- --test-threads 2 --skip faults
+	cargo test --test lab -- --test-threads 4 faults
+
+lab-long: engine tools ## The long ones: TLS, Debian 11 and 13, work that is lost, broken rungs, cuts of membership changes
+	cargo test --test lab -- --test-threads 2 --ignored
 
 sweep: engine ## Every cut of every action, of an apply and of changes of membership (some hours)
-	SWEEP=all cargo test --test lab sweep_ -- --nocapture
+	SWEEP=all cargo test --test lab sweep_ -- --include-ignored --nocapture
 
 simulate-faults: ## Memberships that change while things go wrong, by seeds (SEEDS=100000 for nights, FROM=n; SEED=n replays one)
 	SEEDS=$(or $(SEEDS),10000) cargo test --profile simulate --lib worlds -- --nocapture

@@ -76,7 +76,7 @@ pub mod internals {
     pub use crate::ground::digest::sha256;
     pub use crate::ground::{Debian, HostName, SecretRef};
     pub use crate::inventory::Inventory;
-    pub use crate::lab::{Engine, TwinHost, TwinSpec, down, up};
+    pub use crate::lab::{Engine, TwinHost, TwinSpec, down, image, up};
     pub use crate::lints::load::{Lab, load_text};
     pub use crate::observe::probes;
     pub use crate::plan::{Answer, Observed, Scope, Seen, plan};

@@ -27,6 +27,8 @@ enum LabCommand {
     Reset(Make),
     /// Open a shell on one of them
     Ssh(Ssh),
+    /// Make the image of bare hosts, and print its name: an image of your own is built FROM it
+    Image(Bare),
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,10 +40,26 @@ struct Which {
 #[derive(Debug, clap::Args)]
 struct Make {
     #[command(flatten)]
+    bare: Bare,
+    /// Make them from this image, built FROM that of bare hosts (`provision lab image`) with what yours have from
+    /// the start [default: that of the twin that is there, or bare]
+    #[arg(long)]
+    image: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Bare {
+    #[command(flatten)]
     source: Source,
     /// Debian's release on all of them [default: that of the twin that is there, or 12]
     #[arg(long, value_name = "RELEASE", value_parser = ["11", "12", "13"])]
     debian: Option<String>,
+}
+
+impl Bare {
+    fn release(&self) -> Option<Debian> {
+        self.debian.as_ref().and_then(|it| it.parse().ok()).and_then(Debian::numbered)
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +77,8 @@ struct Ssh {
 /// Runs it.
 pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let source = match &args.command {
-        LabCommand::Up(it) | LabCommand::Reset(it) => &it.source,
+        LabCommand::Up(it) | LabCommand::Reset(it) => &it.bare.source,
+        LabCommand::Image(it) => &it.source,
         LabCommand::Down(it) | LabCommand::Status(it) => &it.source,
         LabCommand::Ssh(it) => &it.source,
     };
@@ -75,8 +94,8 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
     let mut say = |text: &str| line(std::io::stderr().lock(), text);
     match &args.command {
         LabCommand::Up(it) | LabCommand::Reset(it) => {
-            let number = it.debian.as_ref().and_then(|it| it.parse().ok());
-            spec.debian = number.and_then(Debian::numbered);
+            spec.debian = it.bare.release();
+            spec.image.clone_from(&it.image);
             let twin = if matches!(args.command, LabCommand::Reset(_)) {
                 lab::reset(&spec, &mut say).await?
             } else {
@@ -100,6 +119,10 @@ pub async fn run(args: &Args) -> anyhow::Result<u8> {
                     ),
                 );
             }
+        }
+        LabCommand::Image(it) => {
+            spec.debian = it.release();
+            line(Out, &lab::image(&spec, &mut say).await?);
         }
         LabCommand::Ssh(it) => {
             let Some(twin) = lab::find(&inventory.cluster).await? else {

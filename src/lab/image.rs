@@ -30,6 +30,10 @@ pub(super) struct Images {
 const PULL_LIMIT: Duration = Duration::from_secs(60);
 /// dpkg's settings of hosts and base: throw-away machines need neither fsync nor manuals.
 const DPKG_CONF: &str = include_str!("../../Dockerfiles/lab-host/dpkg.conf");
+/// The host image's name, before its digest.
+const HOST: &str = "provision-lab/host:";
+/// The label that says what a host's image was made from.
+const DIGEST: &str = "provision.digest";
 /// The host image's build context, but for the two files that are the machine's own.
 const CONTEXT: [(&str, &str); 4] = [
     ("Dockerfile", include_str!("../../Dockerfiles/lab-host/Dockerfile")),
@@ -38,11 +42,12 @@ const CONTEXT: [(&str, &str); 4] = [
     ("dpkg.conf", DPKG_CONF),
 ];
 
-/// Finds or makes the images: hosts of one release, and the base of Spark's image, which may be of another. Runs at
-/// the same time wait for each other.
+/// Finds or makes the images: hosts of one release, and the base of Spark's image, which may be of another. Hosts may
+/// have an image of the user's own, if it was built on theirs. Runs at the same time wait for each other.
 pub(super) async fn prepare(
     docker: &Docker,
     hosts: Debian,
+    own: Option<&str>,
     spark: Debian,
     say: &mut Say<'_>,
 ) -> anyhow::Result<Images> {
@@ -50,7 +55,11 @@ pub(super) async fn prepare(
     let _lock = state::lock(cache.join("lock")).await?;
     let apt = Apt::of_this_machine(hosts).await;
     let base = base(docker, hosts, &apt, &cache, say).await?;
-    let host = host(docker, &apt, &base.id, &cache, say).await?;
+    let bare = host(docker, &apt, &base.id, &cache, say).await?;
+    let host = match own {
+        Some(own) => built_on(docker, own, bare).await?,
+        None => bare,
+    };
     let under = match spark == hosts {
         true => base,
         false => {
@@ -161,7 +170,7 @@ async fn host(
     let mut inputs = vec![base, &apt.sources, &apt.settings];
     inputs.extend(CONTEXT.iter().flat_map(|(name, text)| [*name, *text]));
     let digest = short(&inputs);
-    let image = format!("provision-lab/host:{digest}");
+    let image = format!("{HOST}{digest}");
     if docker.image_id(&image).await.is_some() {
         return Ok(image);
     }
@@ -172,13 +181,30 @@ async fn host(
     }
     files::create_new(&context.path().join("sources.list"), &apt.sources)?;
     files::create_new(&context.path().join("apt.conf"), &apt.settings)?;
-    let (base, label) = (format!("BASE={base}"), format!("provision.digest={digest}"));
+    let (base, label) = (format!("BASE={base}"), format!("{DIGEST}={digest}"));
     let at = path(context.path())?;
     docker
         .run(&["build", "-q", "--build-arg", &base, "--label", &label, "-t", &image, &at])
         .await
         .context("the host image does not build")?;
     Ok(image)
+}
+
+/// Whether this is the image of hosts as they are made, and none of the user's own.
+pub(super) fn is_bare(image: &str) -> bool {
+    image.starts_with(HOST)
+}
+
+/// An image of the user's own: what was built on a host's image has its digest, for labels are inherited.
+async fn built_on(docker: &Docker, own: &str, bare: String) -> anyhow::Result<String> {
+    let label = format!("{{{{index .Config.Labels {DIGEST:?}}}}}");
+    let ask =
+        async |image: &str| docker.run(&["image", "inspect", "--format", &label, image]).await;
+    let digest = ask(own).await.with_context(|| format!("no image {own} here"))?;
+    if digest != ask(&bare).await? {
+        bail!("{own} was not built on the hosts' image as it is now: build it FROM {bare}");
+    }
+    Ok(own.to_owned())
 }
 
 /// Saves a base under its public name, once per base.

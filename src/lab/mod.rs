@@ -39,7 +39,8 @@ pub async fn up(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     warn(&docker, spec, say);
     let existing = container::list(&docker, &spec.cluster).await?;
     let debian = release(spec, &existing)?;
-    let images = image::prepare(&docker, debian, spec.spark_base, say).await?;
+    let own = own_image(spec, &existing);
+    let images = image::prepare(&docker, debian, own, spec.spark_base, say).await?;
     let dir = state::cluster_dir(&spec.cluster)?;
     // Two commands on one twin must not give two hosts one address.
     let _lock = state::lock(dir.join("lock")).await?;
@@ -124,14 +125,22 @@ pub async fn down(cluster: &str, say: &mut Say<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fresh hosts: [`down`], then [`up`], on the images that are there; of the release that they had, unless another
-/// is asked for.
+/// Fresh hosts: [`down`], then [`up`], on the images that are there; of the release and the image that they had,
+/// unless others are asked for.
 pub async fn reset(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<Twin> {
     check_names(spec)?;
     let existing = container::list(&Docker::connect().await?, &spec.cluster).await?;
+    let image = own_image(spec, &existing).map(str::to_owned);
     let had = existing.into_values().next().map(|container| container.debian);
     down(&spec.cluster, say).await?;
-    up(&TwinSpec { debian: spec.debian.or(had), ..spec.clone() }, say).await
+    up(&TwinSpec { debian: spec.debian.or(had), image, ..spec.clone() }, say).await
+}
+
+/// The image of bare hosts, made where it is missing: what an image of one's own is built on.
+pub async fn image(spec: &TwinSpec, say: &mut Say<'_>) -> anyhow::Result<String> {
+    let docker = Docker::connect().await?;
+    let debian = spec.debian.unwrap_or_default();
+    Ok(image::prepare(&docker, debian, None, spec.spark_base, say).await?.host)
 }
 
 /// What there is of a twin, host by host.
@@ -165,6 +174,9 @@ pub struct TwinSpec {
     pub hosts: Vec<TwinHost>,
     /// What they run; `None` is what those that there are run, or else Debian 12.
     pub debian: Option<Debian>,
+    /// An image that was built on that of bare hosts, to make them from; `None` is what those that there are have, or
+    /// else bare.
+    pub image: Option<String>,
     /// Whose slim image is there to build Spark's image on.
     pub spark_base: Debian,
 }
@@ -240,9 +252,19 @@ impl TwinSpec {
             cluster: inventory.cluster.clone(),
             hosts,
             debian: None,
+            image: None,
             spark_base: spark_base.unwrap_or_default(),
         }
     }
+}
+
+/// The image of one's own that hosts are made from, if any.
+fn own_image<'a>(
+    spec: &'a TwinSpec,
+    existing: &'a BTreeMap<HostName, Container>,
+) -> Option<&'a str> {
+    let there = existing.values().next().map(|container| container.image.as_str());
+    spec.image.as_deref().or(there.filter(|image| !image::is_bare(image)))
 }
 
 /// The release of all hosts, those that there are and those to be made.
@@ -340,6 +362,7 @@ mod tests {
             cluster: "c".into(),
             hosts: names.iter().map(host).collect(),
             debian: None,
+            image: None,
             spark_base: Debian::default(),
         }
     }
@@ -350,7 +373,7 @@ mod tests {
             address: address.parse().unwrap(),
             engine: Engine::None,
             cluster: "c".into(),
-            image: "i".into(),
+            image: "provision-lab/host:1".into(),
             debian: Debian::Trixie,
             base_archive: "b".into(),
             spark_base: Debian::default(),
@@ -396,6 +419,17 @@ mod tests {
             refused,
             "the twin of `c` runs Debian 13, and Debian 11 is asked for: `provision lab reset --debian 11` makes it anew"
         );
+    }
+
+    #[test]
+    fn an_image_of_ones_own_stays_until_another_is_asked_for() {
+        let asked = |image: Option<&str>| TwinSpec { image: image.map(Into::into), ..spec(&[]) };
+        let mut have = existing("m1", "10.213.4.10");
+        assert_eq!(own_image(&asked(None), &have), None);
+        assert_eq!(own_image(&asked(Some("ours:1")), &have), Some("ours:1"));
+        have.values_mut().for_each(|it| it.image = "ours:1".into());
+        assert_eq!(own_image(&asked(None), &have), Some("ours:1"));
+        assert_eq!(own_image(&asked(Some("ours:2")), &have), Some("ours:2"));
     }
 
     #[test]

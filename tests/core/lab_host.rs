@@ -16,6 +16,7 @@ async fn a_twin_is_reached_by_ssh_with_strict_host_keys_and_leaves_nothing() {
             .map(|(name, engine)| TwinHost { name: HostName::new(name), engine })
             .into(),
         debian: None,
+        image: None,
         spark_base: Debian::default(),
     };
     let mut said = Vec::new();
@@ -37,6 +38,39 @@ async fn a_twin_is_reached_by_ssh_with_strict_host_keys_and_leaves_nothing() {
     assert!(said.iter().any(|line| line.contains("as good as root")), "{said:?}");
     assert_eq!(lab::find(&cluster).await.unwrap(), None);
     assert!(!twin.identity.exists(), "the key outlived its twin");
+}
+
+#[tokio::test]
+async fn an_image_of_ones_own_is_built_on_that_of_bare_hosts() {
+    let spec = |image: &str| TwinSpec {
+        cluster: format!("lab-own-{}", std::process::id()),
+        hosts: Vec::new(),
+        debian: None,
+        image: Some(image.to_owned()),
+        spark_base: Debian::default(),
+    };
+    let build = |tag: &str, dockerfile: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+        let built = Command::new("docker").args(["build", "-qt", tag]).arg(folder.path()).output();
+        assert!(built.unwrap().status.success());
+    };
+    let bare = lab::image(&spec(""), &mut |_| ()).await.unwrap();
+    let [ours, others] = ["ours", "others"].map(|it| format!("provision-own/{it}"));
+    build(&ours, &format!("FROM {bare}\nLABEL with=more\n"));
+    build(&others, "FROM scratch\nLABEL from=nothing\n");
+    let up =
+        async |image: &str| lab::up(&spec(image), &mut |_| ()).await.map_err(|it| it.to_string());
+    let (ours_up, others_up, none_up) =
+        (up(&ours).await, up(&others).await, up("provision-own/none").await);
+    lab::down(&spec("").cluster, &mut |_| ()).await.unwrap();
+    let gone = Command::new("docker").args(["rmi", &ours, &others]).output().unwrap();
+    assert!(gone.status.success());
+    assert!(ours_up.is_ok(), "{ours_up:?}");
+    let refused =
+        format!("{others} was not built on the hosts' image as it is now: build it FROM {bare}");
+    assert_eq!(others_up, Err(refused));
+    assert_eq!(none_up, Err("no image provision-own/none here".to_owned()));
 }
 
 async fn check(spec: TwinSpec, twin: Twin) {

@@ -280,7 +280,7 @@ while (my $c = $s->accept) {
   my $body = "\n\n+\n\n.\n@@provision strays\n/etc/mesos-master/../../etc/passwd\n@@provision .\n\e[2J";
   $body = '{"master/elected":1,"registrar/log/recovered":1,"registrar/log/ensemble_size":3,"registrar/registry_size_bytes":9}' if $path =~ /metrics/;
   $body = '{"slaves":[],"recovered_slaves":[]}' if $path =~ /slaves/;
-  $body = '[{"role":"etl","weight":99},{"role":"../../x","weight":7}]' if $path =~ /weights/;
+  $body = '[{"role":"etl","weight":98765},{"role":"../../x","weight":7}]' if $path =~ /weights/;
   $body = "200\n" x 200000 if $path =~ /frameworks/;
   print $c "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
   close $c;
@@ -305,7 +305,7 @@ fn a_hostile_master_changes_nothing_but_itself(lab: &Lab) {
     let others: Vec<&str> =
         actions.filter(|l| l.contains(": ") && !l[2..].trim_start().starts_with("m2")).collect();
     assert_eq!(others, [""; 0], "{}", plan.out);
-    for told in ["99", "../", "\u{1b}"] {
+    for told in ["98765", "../", "\u{1b}"] {
         assert!(!plan.out.contains(told) && !plan.err.contains(told), "{told:?} in {plan:?}");
     }
     // Whatever an apply then does or refuses, it is m2 that it is about.

@@ -16,8 +16,9 @@ use super::support::user::{self, Job};
 const TASKS: &str = "base,zookeeper,docker,image,masters,weights,agents,spark,dispatcher,retired";
 
 #[test]
+#[ignore = "one of the long ones: make lab-long"]
 fn lab_work_is_lost_where_a_plan_has_named_it() {
-    let lab = Lab::up("lab-tasks");
+    let lab = Lab::with("lab-tasks", &[]);
     lab.forget("mesos.credentials");
     assert_eq!(applied(&lab, &[]).code, 0);
     user::moves_in(&lab);

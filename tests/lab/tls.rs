@@ -7,6 +7,7 @@ use std::process::Command;
 use super::support::lab::{Lab, step};
 
 #[test]
+#[ignore = "one of the long ones: make lab-long"]
 fn lab_tls_comes_and_goes_in_two_steps() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
@@ -139,7 +140,7 @@ fn steps_over(lab: &Lab) {
     let again = lab.run("apply", &[]);
     assert_eq!(again.code, 0, "{again:?}");
     assert!(again.out.starts_with("No changes."), "{}", again.out);
-    for command in ["status", "diagnose", "smoke"] {
+    for command in ["status", "diagnose"] {
         let ran = lab.run(command, &[]);
         assert_eq!(ran.code, 0, "{command}: {ran:?}");
         assert!(!ran.out.contains("not_run"), "{command}: {ran:?}");

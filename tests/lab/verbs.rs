@@ -13,7 +13,7 @@ use super::support::twin::{Host, run};
 
 #[test]
 fn verbs_of_day_2() {
-    let lab = Lab::up("lab-verbs");
+    let lab = Lab::with("lab-verbs", &[]);
     let apply = lab.run("apply", &["-y", "-t", TASKS]);
     assert_eq!(apply.code, 0, "{apply:?}");
     masters_restart_one_by_one_and_the_leader_last(&lab);

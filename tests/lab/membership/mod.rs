@@ -70,6 +70,7 @@ const EVENTS: [&str; 2] = ["action_started", "gate_ended"];
 
 /// `SWEEP=all` tries every point; without it a few are spread over each change.
 #[test]
+#[ignore = "one of the long ones: make lab-long"]
 fn sweep_membership_changes_that_are_cut_are_finished_by_the_next_apply() {
     let all = std::env::var_os("SWEEP").is_some_and(|which| which == "all");
     let mut it = Cluster::made(5, &[1, 2, 3], &[1, 2, 3]);

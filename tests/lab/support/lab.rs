@@ -1,9 +1,12 @@
 //! A twin of inventories/demo.yaml, or of an inventory of a test's own, and the real command on it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::prepared;
 
 /// A twin; gone when dropped.
 pub(crate) struct Lab {
@@ -11,7 +14,11 @@ pub(crate) struct Lab {
     root: PathBuf,
     inventory: PathBuf,
     sets: Mutex<Vec<String>>,
+    addresses: Mutex<BTreeMap<String, String>>,
 }
+
+/// Java's options for who lives for seconds on a machine with few cores.
+const BRIEF_JVM: &str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
 
 /// What a command said.
 #[derive(Debug)]
@@ -24,11 +31,27 @@ pub(crate) struct Ran {
 impl Lab {
     /// Bare hosts of inventories/demo.yaml under another name.
     pub(crate) fn up(cluster: &'static str) -> Lab {
-        Lab::with(cluster, &[])
+        Lab::demo(cluster, &[]).bare(&[])
     }
 
-    /// Bare hosts of an inventory that has this too, before what every twin needs.
+    /// Hosts of an inventory that has this too, before what every twin needs, with everything installed already:
+    /// for tests that are not about installing.
     pub(crate) fn with(cluster: &'static str, more: &[&str]) -> Lab {
+        let lab = Lab::demo(cluster, more);
+        if std::env::var_os("TWIN").is_some() {
+            return lab;
+        }
+        // Drivers and executors that live for seconds: what they would compile well is compiled for nothing.
+        for who in ["driver", "executor"] {
+            lab.keep(&[&format!("spark.defaults.spark.{who}.extraJavaOptions={BRIEF_JVM}")]);
+        }
+        let image = prepared::image(&lab);
+        let lab = lab.bare(&["--image", &image]);
+        prepared::fill(&lab);
+        lab
+    }
+
+    fn demo(cluster: &'static str, more: &[&str]) -> Lab {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
         let deb = stand_in(&root, "mesos-standin", "");
         let mut sets: Vec<String> = more.iter().map(|set| (*set).to_owned()).collect();
@@ -43,7 +66,15 @@ impl Lab {
             "mesos.credentials.framework.secret.env=NOT_READ".to_owned(),
         ]);
         let inventory = root.join("inventories/demo.yaml");
-        Lab { cluster, root, inventory, sets: Mutex::new(sets) }.bare(&[])
+        Lab { cluster, root, inventory, sets: Mutex::new(sets), addresses: Mutex::default() }
+    }
+
+    /// The same inventory, of a cluster of another name.
+    pub(super) fn renamed(&self, cluster: &'static str) -> Lab {
+        let (root, inventory) = (self.root.clone(), self.inventory.clone());
+        let mut sets = self.sets.lock().unwrap().clone();
+        sets.push(format!("cluster={cluster}"));
+        Lab { cluster, root, inventory, sets: Mutex::new(sets), addresses: Mutex::default() }
     }
 
     /// Bare hosts of an inventory of a test's own, and of this more, with a release of Debian.
@@ -55,16 +86,21 @@ impl Lab {
         std::fs::write(&inventory, format!("version: 1\ncluster: {cluster}\n{text}")).unwrap();
         let mut sets: Vec<String> = mesos(&root, &deb).into();
         sets.extend(more.iter().map(|set| (*set).to_owned()));
-        Lab { cluster, root, inventory, sets: Mutex::new(sets) }.bare(&["--debian", debian])
+        let (sets, addresses) = (Mutex::new(sets), Mutex::default());
+        Lab { cluster, root, inventory, sets, addresses }.bare(&["--debian", debian])
     }
 
-    fn bare(self, more: &[&str]) -> Lab {
+    pub(super) fn bare(self, more: &[&str]) -> Lab {
         if std::env::var_os("TWIN").is_none() {
             step("bare hosts");
             let up = self.command("lab", &["reset"], more);
             assert_eq!(up.code, 0, "{up:?}");
         }
         self
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// From now on this is in the inventory.
@@ -112,10 +148,20 @@ impl Lab {
         process
     }
 
-    /// The address of a host.
+    /// The hosts that there are.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let status = self.command("lab", &["status"], &[]);
+        status.out.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    }
+
+    /// The address of a host, which it keeps.
     pub(crate) fn address(&self, host: &str) -> String {
-        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        self.docker(&["inspect", "-f", format, &self.container(host)]).trim().to_owned()
+        let mut known = self.addresses.lock().unwrap();
+        let find = || {
+            let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+            self.docker(&["inspect", "-f", format, &self.container(host)]).trim().to_owned()
+        };
+        known.entry(host.to_owned()).or_insert_with(find).clone()
     }
 
     pub(crate) fn container(&self, host: &str) -> String {
@@ -149,10 +195,30 @@ impl Lab {
 
     /// The same where there may be none.
     pub(crate) fn leads(&self) -> Option<String> {
-        let masters = ["m1", "m2", "m3"];
-        let leads = "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s $(grep -qs SSL_ENABLED /etc/default/mesos && echo https || echo http)://$(cat /etc/mesos-master/ip):5050/metrics/snapshot | grep -c '\"master/elected\":1' || true";
-        let found = masters.iter().find(|host| self.on(host, leads).trim() == "1");
-        found.map(|host| (*host).to_owned())
+        let leads = |host: &&&str| {
+            let metrics = self.master_says(host, "/metrics/snapshot");
+            metrics.is_some_and(|it| it.contains("\"master/elected\":1"))
+        };
+        let found = ["m1", "m2", "m3"].iter().find(leads)?;
+        Some((*found).to_owned())
+    }
+
+    /// What a master answers: to anybody, or to whoever has what is on its host.
+    fn master_says(&self, host: &str, path: &str) -> Option<String> {
+        let guarded = ["mesos.tls", "mesos.credentials.operator"];
+        if self.sets.lock().unwrap().iter().any(|set| guarded.iter().any(|it| set.starts_with(it)))
+        {
+            let script = format!(
+                "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; s=http; \
+                 ! grep -qs SSL_ENABLED /etc/default/mesos || s=https; \
+                 curl -K $k -s $s://$(cat /etc/mesos-master/ip):5050{path} || :"
+            );
+            return Some(self.on(host, &script));
+        }
+        // Not through the engine: that takes ten times as much of this machine, and most tests ask often.
+        let url = format!("http://{}:5050{path}", self.address(host));
+        let asked = Command::new("curl").args(["-sfm", "10", &url]).output().unwrap();
+        asked.status.success().then(|| ran(&asked).out)
     }
 
     /// A member of the ensemble that does not lead it.
@@ -169,10 +235,8 @@ impl Lab {
     /// What the leading master answers; nothing while nobody leads.
     pub(crate) fn asked(&self, path: &str) -> serde_json::Value {
         let Some(leader) = self.leads() else { return serde_json::Value::Null };
-        let ask = format!(
-            "k=/etc/mesos-secrets/operator.curl; [ -r $k ] || k=/dev/null; curl -K $k -s $(grep -qs SSL_ENABLED /etc/default/mesos && echo https || echo http)://$(cat /etc/mesos-master/ip):5050{path}"
-        );
-        serde_json::from_str(&self.on(&leader, &ask)).unwrap_or_default()
+        let said = self.master_says(&leader, path);
+        said.and_then(|said| serde_json::from_str(&said).ok()).unwrap_or_default()
     }
 
     /// What the leading master lists of an agent.

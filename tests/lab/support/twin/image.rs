@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use provision::internals::{self as lab, Debian, Engine, HostName, TwinHost, TwinSpec};
+use provision::internals::{self as lab, Debian, TwinSpec};
 use tempfile::TempDir;
 
 use super::run;
@@ -62,24 +62,20 @@ pub(super) fn image() -> &'static str {
 }
 
 fn build_image(tag: &str, deb: &Path) {
-    // The library's own way to a bare host; of its twin only the image is wanted.
-    let cluster = format!("faults-image-{}", std::process::id());
-    let name = HostName::new("h1");
+    // The library's own way to a bare host.
     let spec = TwinSpec {
-        cluster: cluster.clone(),
-        hosts: vec![TwinHost { name, engine: Engine::None }],
+        cluster: "faults".to_owned(),
+        hosts: Vec::new(),
         debian: None,
+        image: None,
         spark_base: Debian::default(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let up = runtime.block_on(lab::up(&spec, &mut |_| ()));
-    let container = format!("provision-lab-{cluster}-h1");
-    let base = up.map(|_| docker(&["inspect", "--format", "{{.Config.Image}}", &container]));
-    let _ = runtime.block_on(lab::down(&cluster, &mut |_| ()));
+    let base = runtime.block_on(lab::image(&spec, &mut |_| ()));
     let base = base.expect("a bare host (without an engine run tests/assets/engine.sh first)");
     let context = TempDir::new().unwrap();
     fs::copy(deb, context.path().join("mesos.deb")).unwrap();
-    let dockerfile = format!("FROM {}\n{RECIPE}", base.trim());
+    let dockerfile = format!("FROM {base}\n{RECIPE}");
     fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
     docker(&["build", "-q", "-t", tag, context.path().to_str().unwrap()]);
 }

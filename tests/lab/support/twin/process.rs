@@ -164,7 +164,8 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < until, "it did not come true: {what}");
-        thread::sleep(Duration::from_millis(100));
+        // Looking takes processor time from whom it waits for.
+        thread::sleep(Duration::from_millis(300));
     }
 }
 
