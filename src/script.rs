@@ -104,8 +104,8 @@ pub fn quote_all<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 /// leaves the quotes and enters them again, for a secret is quoted itself when it is filled in.
 pub fn quote_template(template: &str, secrets: usize) -> String {
     let mut words = format!("'{}'", template.replace('\'', "'\\''").replace('\0', ""));
-    for index in 0..secrets {
-        words = words.replace(&slot(index), &format!("'{}'", slot(index)));
+    for slot in (0..secrets).flat_map(|index| [slot(index), jaas_slot(index)]) {
+        words = words.replace(&slot, &format!("'{slot}'"));
     }
     words
 }
@@ -239,7 +239,7 @@ impl Fix {
 
     /// The text to run. `reveal` gives the value of each secret; it is asked for nothing else.
     pub fn script(&self, mut reveal: impl FnMut(&SecretRef) -> String) -> String {
-        let values: Vec<String> = self.secrets.iter().map(|it| quote(&reveal(it))).collect();
+        let values: Vec<String> = self.secrets.iter().map(&mut reveal).collect();
         format!("set -eu\n{LIBRARY}{}\n", filled(&self.body, &values))
     }
 
@@ -279,14 +279,45 @@ pub fn slot(index: usize) -> String {
 
 const SLOT: &str = "@provision-secret-";
 
+/// The same within the double quotes of a file of JAAS, whatever the secret holds.
+pub fn jaas_slot(index: usize) -> String {
+    format!("{SLOT}{JAAS}{index}@")
+}
+
+const JAAS: &str = "jaas-";
+
+/// What stands between double quotes in a file of JAAS. What follows `${` there is the name of a property of the
+/// JVM up to `}`, and nothing takes that meaning from it.
+///
+/// Source: OpenJDK 17, `sun.security.provider.ConfigFile`, which reads with `java.io.StreamTokenizer` (escapes of
+/// C, octal ones too) and then calls `sun.security.util.PropertyExpander`.
+fn jaas_string(text: &str) -> String {
+    let mut string = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => string.extend(['\\', c]),
+            c if c.is_ascii_control() => {
+                let _ = write!(string, "\\{:03o}", u32::from(c));
+            }
+            c => string.push(c),
+        }
+    }
+    string
+}
+
 /// The text with its slots filled, each once: what a value holds is no slot.
 fn filled(text: &str, values: &[String]) -> String {
     let mut parts = text.split(SLOT);
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let slot = part.split_once('@').and_then(|(index, rest)| {
+            let (index, in_jaas) = match index.strip_prefix(JAAS) {
+                Some(index) => (index, true),
+                None => (index, false),
+            };
             let plain = index.parse::<usize>().ok()?;
-            Some((values.get(plain).filter(|_| plain.to_string() == index)?, rest))
+            let value = values.get(plain).filter(|_| plain.to_string() == index)?;
+            Some((if in_jaas { quote(&jaas_string(value)) } else { quote(value) }, rest))
         });
         match slot {
             Some((value, rest)) => whole.extend([value.as_str(), rest]),

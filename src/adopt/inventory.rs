@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::ask::Machine;
+use super::ask::{Machine, Process};
 use super::daemons::{self, Daemon};
 use super::names::{self, quoted};
 use super::yaml::{template, word};
 use super::{Note, workers};
 use crate::ground::HostName;
 use crate::health::{Question, Replies};
-use crate::inventory::{AgentUnit, JAVA_OPTIONS};
+use crate::inventory::{AgentUnit, JAVA_OPTIONS, LOGIN_CONFIG, QUORUM_AUTH_KEYS, Sasl};
 use crate::mesos::flags::last_release;
 use crate::mesos::master::{self, Metrics};
 
@@ -297,6 +297,7 @@ fn zookeeper(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>) {
     }
     let _ = writeln!(text, "zookeeper:\n  servers:");
     let mut config: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut shown: BTreeSet<Sasl> = BTreeSet::new();
     for host in &ours {
         let myid = host.machine.files.get("myid").map(|text| text.trim());
         let cfg = host.machine.zoo_cfg();
@@ -338,13 +339,23 @@ fn zookeeper(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>) {
             .iter()
             .map(String::as_str)
             .filter(|word| {
-                word.starts_with("-Xmx") || word.starts_with("-Xms") || word.starts_with("-XX")
+                ["-Xmx", "-Xms", "-XX", LOGIN_CONFIG].iter().any(|begin| word.starts_with(begin))
             })
+            .filter(|word| !(word.starts_with(LOGIN_CONFIG) && ours_of(server).is_some()))
             .collect();
+        shown.extend(ours_of(server));
+        let others = options.iter().find(|word| word.starts_with(LOGIN_CONFIG));
+        if let Some(file) = others.and_then(|word| word.split_once('=')).map(|(_, file)| file) {
+            let what = format!(
+                "{file} holds how ZooKeeper proves to others who it is; it is not taken over, and an apply leaves it as it is"
+            );
+            notes.push(Note { place: host.name.to_string(), what });
+        }
         if !options.is_empty() {
             config.entry(JAVA_OPTIONS.to_owned()).or_default().insert(options.join(" "));
         }
     }
+    quorum_auth(text, &shown, &mut config, notes);
     let mut lines = String::new();
     for (key, values) in &config {
         if values.len() > 1 {
@@ -362,6 +373,42 @@ fn zookeeper(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>) {
     }
     if !lines.is_empty() {
         let _ = write!(text, "  config:\n{lines}");
+    }
+}
+
+/// What a server does about SASL with the others, where an apply has told it so.
+fn ours_of(server: &Process) -> Option<Sasl> {
+    Sasl::read(&server.words.iter().map(String::as_str)).filter(Sasl::is_on)
+}
+
+/// SASL between servers as an apply has set it: by its principals, not by the lines that these become.
+fn quorum_auth(
+    text: &mut String,
+    shown: &BTreeSet<Sasl>,
+    config: &mut BTreeMap<String, BTreeSet<String>>,
+    notes: &mut Vec<Note>,
+) {
+    let Some(sasl) = shown.first() else { return };
+    config.retain(|key, _| !key.starts_with(QUORUM_AUTH_KEYS) && key != "quorum.cnxn.threads.size");
+    let place = || "quorum_auth".to_owned();
+    let both = ["ZOOKEEPER_QUORUM_SECRET", "ZOOKEEPER_FORMER_QUORUM_SECRET"];
+    let named = |(principal, variable): (&String, &str)| {
+        format!("principal: {}, secret: {{ env: {variable} }}", word(principal))
+    };
+    let mut all = sasl.principals.iter().zip(both).map(named);
+    let now = all.next().unwrap_or_default();
+    let former = all.next().map_or(String::new(), |it| format!(", former: {{ {it} }}"));
+    let _ = writeln!(text, "  quorum_auth: {{ {now}{former} }}");
+    for (principal, variable) in sasl.principals.iter().zip(both) {
+        let what = format!(
+            "the secret of {principal} is not taken: give it in {variable}, or write where it is"
+        );
+        notes.push(Note { place: place(), what });
+    }
+    if shown.len() > 1 || sasl.shows != sasl.principals.first().cloned() || sasl.open {
+        let what =
+            "servers are on their way from one quorum_auth to another; an apply goes on with it";
+        notes.push(Note { place: place(), what: what.to_owned() });
     }
 }
 

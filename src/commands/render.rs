@@ -21,7 +21,7 @@ use crate::report::exit;
 use crate::resource::Resource;
 use crate::resource::file::Content;
 use crate::resource::image::Origin;
-use crate::script::slot;
+use crate::script::{jaas_slot, slot};
 use crate::tasks::{self, Desired, Task, World, desire_of};
 use crate::template::Templates;
 use crate::ui::line;
@@ -237,7 +237,9 @@ fn named(template: &str, secrets: &[SecretRef]) -> String {
             SecretRef::Command(_) => "of a command".to_owned(),
             SecretRef::Prompt => "asked for".to_owned(),
         };
-        text = text.replace(&slot(index), &format!("<secret {name}>"));
+        for slot in [slot(index), jaas_slot(index)] {
+            text = text.replace(&slot, &format!("<secret {name}>"));
+        }
     }
     text
 }

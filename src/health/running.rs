@@ -10,7 +10,10 @@ use serde_json::Value as Json;
 
 use super::{Agents, Check, Masters, Question, Replies, ZooKeeper, ask};
 use crate::ground::HostName;
-use crate::inventory::{Host, Inventory, Part, Retired, ZooKeeper as Ensemble, principals};
+use crate::inventory::{
+    Host, Inventory, LOGIN_CONFIG, Part, QUORUM_AUTH_KEYS, Retired, Sasl, ZooKeeper as Ensemble,
+    principals,
+};
 use crate::mesos::master::Metrics;
 use crate::script::{Probe, Sections, quote};
 
@@ -29,7 +32,7 @@ pub struct Running {
 }
 
 /// One server of the ensemble.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its own number; `None` where it has none yet.
     pub id: Option<u8>,
@@ -45,6 +48,17 @@ pub struct Server {
     pub serves: bool,
     /// Whether it is of before 3.5, and says nobody whom it counts: its list is what its file says now.
     pub is_old: bool,
+    /// What its process does about SASL with the others; `None` where somebody else has set that.
+    pub sasl: Option<Sasl>,
+}
+
+impl Default for Server {
+    /// One that is not there.
+    fn default() -> Server {
+        let (id, list, data, sasl) = (None, BTreeMap::new(), Data::Nothing, Some(Sasl::default()));
+        let (runs, answers, serves, is_old) = (false, false, false, false);
+        Server { id, list, data, runs, answers, serves, is_old, sasl }
+    }
 }
 
 /// What a host holds of a master that need not run.
@@ -166,7 +180,11 @@ fn look(inventory: &Inventory, part: Part) -> String {
             let log = config("dataLogDir").unwrap_or(data);
             format!(
                 "d={}; e={}; c=/etc/zookeeper/conf/zoo.cfg; echo here\n\
-                 if [ -r $c ]; then while IFS= read -r l || [ -n \"$l\" ]; do case $l in server.*) printf '%s\\n' \"$l\" ;; esac; done < $c; fi\n\
+                 if [ -r $c ]; then while IFS= read -r l || [ -n \"$l\" ]; do case $l in server.*) printf '%s\\n' \"$l\" ;; \
+                 {QUORUM_AUTH_KEYS}enableSasl=[Tt]rue) echo sasl ;; esac; done < $c\n\
+                 p=$(systemctl show -p MainPID --value zookeeper 2>/dev/null); case $p in ''|0|*[!0-9]*) ;; *)\n\
+                 echo process; tr '\\n\\0' ' \\n' 2>/dev/null < \"/proc/$p/cmdline\" | while IFS= read -r l; do \
+                 case $l in {LOGIN_CONFIG}=*|-D{QUORUM_AUTH_KEYS}*) printf '%s\\n' \"$l\" ;; esac; done ;; esac; fi\n\
                  if [ -r \"$d/myid\" ]; then IFS= read -r l < \"$d/myid\" || :; printf 'serverId=%s\\n' \"$l\"; fi\n\
                  if [ -d \"$d\" ] && ! [ -x \"$d\" ]; then echo data; fi\n\
                  for f in \"$d\"/version-2/snapshot.* \"$e\"/version-2/log.*; do case $f in */snapshot.0) continue ;; esac; if [ -e \"$f\" ]; then echo data; break; fi; done\n{}",
@@ -326,6 +344,21 @@ fn server(files: &str, spoken: &str, own: IpAddr) -> Server {
         answers: !spoken.trim().is_empty(),
         serves,
         is_old: version.is_some_and(|version| version.starts_with("3.4.")),
+        sasl: sasl(files),
+    }
+}
+
+/// What a server's process was started with. Without a file of JAAS there is no SASL; with one that is not ours it
+/// may be there for clients alone, and zoo.cfg says which.
+fn sasl(files: &str) -> Option<Sasl> {
+    let options = files.lines().filter(|line| line.starts_with("-D"));
+    let named = options.clone().any(|option| option.starts_with(LOGIN_CONFIG));
+    let seen = files.lines().any(|line| line == "process");
+    let on = files.lines().any(|line| line == "sasl");
+    match Sasl::read(&options) {
+        Some(sasl) if named || seen || !on => Some(sasl),
+        None if !on => Some(Sasl::default()),
+        _ => None,
     }
 }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::decode::{At, Cx};
 use super::resolve::Texts;
-use super::{Inventory, MesosPackage, Part, ZooKeeper, grammar, zoo_cfg};
+use super::{
+    Inventory, JAVA_OPTIONS, LOGIN_CONFIG, MesosPackage, Part, QUORUM_AUTH_KEYS, ZooKeeper,
+    grammar, java_options, zoo_cfg,
+};
 use crate::ground::HostName;
 use crate::ground::problem::{Place, Problem, Severity};
 use crate::mesos::flags::{self as catalogue, Component, Kind};
@@ -218,7 +221,7 @@ fn addresses(inventory: &Inventory, found: &mut Vec<Problem>) {
 }
 
 fn ensemble(inventory: &Inventory, found: &mut Vec<Problem>) {
-    let ZooKeeper::Managed { servers, config } = &inventory.zookeeper else { return };
+    let ZooKeeper::Managed { servers, config, .. } = &inventory.zookeeper else { return };
     let place = at(inventory, "zookeeper.servers");
     if written_empty(inventory, "zookeeper.servers") {
         let problem = Problem::error(place, "empty-list", "`zookeeper.servers` names no host");
@@ -249,6 +252,29 @@ fn ensemble(inventory: &Inventory, found: &mut Vec<Problem>) {
     }
     sessions(inventory, config, found);
     client_address(inventory, config, found);
+    two_ways(inventory, config, found);
+}
+
+/// SASL between servers is written in one place.
+fn two_ways(inventory: &Inventory, config: &BTreeMap<String, String>, found: &mut Vec<Problem>) {
+    if !inventory.sasl().is_on() {
+        return;
+    }
+    let mut say = |key: &str, message: String, help: &str| {
+        let place = at(inventory, &format!("zookeeper.config.{key}"));
+        found.push(Problem::error(place, "two-ways", message).help(help));
+    };
+    for key in config.keys().filter(|key| key.starts_with(QUORUM_AUTH_KEYS)) {
+        let message = format!("`{key}` is what `zookeeper.quorum_auth` sets");
+        say(key, message, "delete the line, or `quorum_auth` and go on with lines of your own");
+    }
+    let options = config.get(JAVA_OPTIONS).and_then(|text| java_options(text).ok());
+    if options.is_some_and(|all| all.iter().any(|option| option.starts_with(LOGIN_CONFIG))) {
+        let message = format!(
+            "`{JAVA_OPTIONS}` names a file of JAAS, and so does what `zookeeper.quorum_auth` writes"
+        );
+        say(JAVA_OPTIONS, message, "take that option out, or `quorum_auth`: a JVM reads one file");
+    }
 }
 
 /// A session is as long as Mesos asks for only within these bounds.

@@ -28,6 +28,7 @@ mod packages;
 mod parts;
 mod pools;
 pub mod ports;
+mod quorum_auth;
 pub mod ranges;
 mod render;
 mod resolve;
@@ -57,6 +58,10 @@ pub use managed::{ManagedFile, ManagedText};
 pub use mesos::{AgentUnit, Mesos, MesosPackage};
 pub use parts::Part;
 pub use pools::{Agent, HOST_ATTRIBUTE};
+pub use quorum_auth::{
+    JAAS_DIRECTORY, JAAS_PREFIX, LEARNER_SECTIONS, LOGIN_CONFIG, QUORUM_AUTH_KEYS, QuorumAuth,
+    SERVER_SECTION, Sasl,
+};
 pub use smoke::Smoke;
 pub use spark::{History, Spark, SparkImage};
 pub use ssh::Ssh;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Inventory, ZooKeeper};
+use super::{Inventory, Sasl, ZooKeeper};
 use crate::ground::{Endpoint, HostName};
 
 /// What a host can be in a cluster; one host may play several parts.
@@ -65,6 +65,14 @@ impl Inventory {
         match &self.zookeeper {
             ZooKeeper::Managed { servers, .. } => Some(servers),
             ZooKeeper::External { .. } => None,
+        }
+    }
+
+    /// What a server of an ensemble of ours is to do about SASL with the others.
+    pub fn sasl(&self) -> Sasl {
+        match &self.zookeeper {
+            ZooKeeper::Managed { auth: Some(auth), .. } => auth.sasl.clone(),
+            _ => Sasl::default(),
         }
     }
 

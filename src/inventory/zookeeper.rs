@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 
 use super::credentials::{self, Credential, Rotating};
 use super::decode::{At, Cx, clipped, digits};
+use super::quorum_auth::{self, QuorumAuth};
 use super::resolve::Resolver;
 use super::settings::{choice, section};
 use super::types::{Map, Options, Text, scalar};
@@ -16,6 +17,7 @@ use crate::ground::problem::Problem;
 choice! {
     /// Ours, or somebody else's.
     #[derive(Debug)]
+    #[expect(clippy::large_enum_variant, reason = "there is one, and it is read once")]
     pub(super) enum Settings {
         servers => Managed(Managed),
         external => External(External),
@@ -34,6 +36,10 @@ section! {
         /// frameworks do. Clients are then served on the members' own addresses alone. Needs Mesos 1.5; the
         /// secret has no `/`.
         may credentials: Rotating, such as "{principal: mesos, secret: {env: ZOOKEEPER_SECRET}}";
+        /// As whom servers come to each other (SASL, DIGEST-MD5): whoever does not know the secret neither votes nor
+        /// follows. One apply brings all of them over, on, off, or to another principal with the old one under
+        /// `former`. ZooKeeper has it from 3.4.10; the secret has no `${`.
+        may quorum_auth: Rotating, such as "{principal: zookeeper, secret: {env: QUORUM_SECRET}}";
     }
 }
 
@@ -65,6 +71,8 @@ pub enum ZooKeeper {
         servers: BTreeMap<HostName, u8>,
         /// Lines of zoo.cfg over our defaults, values as text.
         config: BTreeMap<String, String>,
+        /// With what servers prove to each other that they are of it.
+        auth: Option<QuorumAuth>,
     },
     /// Somebody else's: only checked.
     External {
@@ -82,7 +90,11 @@ pub(super) fn resolve(settings: Option<&Settings>, r: &mut Resolver<'_>) -> ZooK
                     members.insert(name, myid.value);
                 }
             }
-            ZooKeeper::Managed { servers: members, config: r.rendered(&managed.config) }
+            ZooKeeper::Managed {
+                servers: members,
+                config: r.rendered(&managed.config),
+                auth: quorum_auth::resolve(managed.quorum_auth.as_ref(), r),
+            }
         }
         Some(Settings::External(External { external: Some(at), .. })) => {
             let list = at.value.split('/').next().unwrap_or("");

@@ -9,7 +9,7 @@ use super::Twin;
 use crate::ground::SecretRef;
 use crate::ground::digest::Algorithm;
 use crate::inventory::load::digest_of;
-use crate::inventory::{Fetch, Inventory, Source, SparkImage, Ssh};
+use crate::inventory::{Fetch, Inventory, Source, SparkImage, Ssh, ZooKeeper};
 use crate::mesos::flags::{Component, find};
 
 /// Points an inventory at its twin. Returns what was changed beside addresses, for people.
@@ -65,6 +65,11 @@ pub fn overlay(inventory: &mut Inventory, twin: &Twin) -> anyhow::Result<Vec<Str
     let written = written.chain(&mut access.writer).chain(&mut access.former);
     for credential in written.chain(&mut credentials.viewer).chain(&mut credentials.former) {
         credential.secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
+    }
+    if let ZooKeeper::Managed { auth: Some(auth), .. } = &mut inventory.zookeeper {
+        for secret in auth.secrets.iter_mut().flatten() {
+            *secret = SecretRef::Command(format!("printf %s twin-of-{}", inventory.cluster));
+        }
     }
     if let Some(tls) = &mut inventory.mesos.tls {
         super::certificates::issue(tls, twin)?;

@@ -210,7 +210,7 @@ fn open_ports(look: &Look<'_>) -> Vec<Hit> {
         }
     }
     let message = format!("no credential is asked of {who}, nor of anybody at {}", open.join(", "));
-    let help = "write `mesos.credentials` and `zookeeper.credentials`; or close the ports (`provision check --ports=nftables`), then allow \
+    let help = "write `mesos.credentials`, `zookeeper.credentials` and `zookeeper.quorum_auth`; or close the ports (`provision check --ports=nftables`), then allow \
                 this with that reason";
     vec![Hit::warning("mesos.credentials", message, help)]
 }

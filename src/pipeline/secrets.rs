@@ -16,8 +16,9 @@ use crate::remote::fleet::{Fleet, Secrets};
 use crate::remote::shell::Changer;
 use crate::resource::file::{Content, File};
 use crate::resource::{Look, diff};
-use crate::script::slot;
+use crate::script::{jaas_slot, slot};
 use crate::tasks::Desired;
+use crate::tasks::zookeeper::QUORUM_AUTH;
 
 /// Looks up every secret that the desired state mentions.
 ///
@@ -43,8 +44,18 @@ pub(super) fn look_up(desired: &Desired) -> anyhow::Result<Secrets> {
     for file in desired.tasks.values().flat_map(BTreeMap::values).flatten() {
         if let Some(File { content: Content::Secret { template, secrets, label }, .. }) =
             file.resource.get::<File>()
-            && template.starts_with("zk://")
+            && (template.starts_with("zk://") || is_jaas(template))
         {
+            // A JVM takes it for the name of a property, see `jaas_slot`.
+            let named = is_jaas(template)
+                && secrets.iter().any(|it| values.get(it).is_some_and(|it| it.contains("${")));
+            anyhow::ensure!(
+                !named,
+                "a secret of zookeeper.quorum_auth holds `${{`, which Java's file of secrets cannot hold"
+            );
+            if is_jaas(template) {
+                continue;
+            }
             // Mesos splits the URL at the first one. Source: include/mesos/zookeeper/url.hpp at 1.11.0.
             let split = secrets.iter().any(|it| values.get(it).is_some_and(|it| it.contains('/')));
             anyhow::ensure!(
@@ -56,16 +67,23 @@ pub(super) fn look_up(desired: &Desired) -> anyhow::Result<Secrets> {
     Ok(Secrets::new(values))
 }
 
-/// Secrets that are words of something; others are the whole text of a file, and may hold any.
+/// Secrets that are words of something; others are the whole text of a file or quoted there, and may hold any.
 fn words(desired: &Desired) -> BTreeSet<SecretRef> {
     let wishes = desired.tasks.values().flat_map(BTreeMap::values).flatten();
     let partial = wishes.filter(|wish| {
         !wish.resource.get::<File>().is_some_and(|file| match &file.content {
-            Content::Secret { template, .. } => template.trim_end_matches('\n') == slot(0),
+            Content::Secret { template, .. } => {
+                template.trim_end_matches('\n') == slot(0) || is_jaas(template)
+            }
             Content::Text(_) => true,
         })
     });
     partial.flat_map(|wish| wish.resource.secrets()).collect()
+}
+
+/// Whether the secrets in it are quoted as Java does, which leaves none out but those that name a property.
+fn is_jaas(template: &str) -> bool {
+    template.contains(&jaas_slot(0))
 }
 
 fn reveal(secret: &SecretRef) -> anyhow::Result<String> {
@@ -128,6 +146,15 @@ fn problem(file: &File) -> Problem {
         Content::Secret { label, .. } => label.as_str(),
         Content::Text(_) => "",
     };
+    if let Some(of) = principals.strip_prefix(QUORUM_AUTH) {
+        let message = format!(
+            "{} holds another secret than the one of `{of}` that was looked up, and servers that know different secrets are no ensemble",
+            file.path
+        );
+        return Problem::error(None, "secret-changed", message).help(
+            "give the new secret a new principal and move the old one under `zookeeper.quorum_auth.former`; apply, take it out there, apply again",
+        );
+    }
     if principals.contains('/') {
         let message = format!(
             "{} holds another secret than the one of `{principals}` that was looked up",

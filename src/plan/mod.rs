@@ -161,7 +161,7 @@ pub enum Because {
         /// Of how many resources.
         places: usize,
     },
-    /// Whom masters admit does not change, or what they would refuse: others must come first.
+    /// Whom masters or servers admit does not change, or what they would refuse: others must come first.
     Admission {
         /// Who, and what to do.
         why: String,

@@ -17,6 +17,7 @@ use crate::tasks::{Desired, Task, When, Wish, Wishes, World, desire_of};
 use crate::template::Templates;
 
 mod admission;
+mod quorum_auth;
 
 /// Makes the plan.
 pub fn plan(
@@ -101,7 +102,13 @@ impl Planner<'_> {
             self.block(std::mem::take(&mut roll).into_keys(), task, &because);
         }
         let foreseen;
-        match self.membership(task, &roll) {
+        let over = if task == Task::Zookeeper { self.go_over(&roll) } else { Done::Nothing };
+        let goes_over = matches!(over, Done::Steps);
+        let done = match over {
+            Done::Nothing => self.membership(task, &roll),
+            done => done,
+        };
+        match done {
             Done::Nothing => {}
             Done::Refused => return,
             // Whatever else is to be done on members is so too by now, or will be with the last step.
@@ -158,6 +165,7 @@ impl Planner<'_> {
         if !waves.is_empty() {
             let title = match &inventory.mesos.credentials.opening {
                 Some(opening) if task == Task::Masters => admission::title(opening).to_owned(),
+                _ if goes_over => quorum_auth::end(inventory).to_owned(),
                 _ => task.card().title.to_owned(),
             };
             let members = members(wishes);
@@ -347,7 +355,7 @@ impl Planner<'_> {
             inventory_members(self.inventory, &step.judged, task);
         let waves = match &step.does {
             Does::Roll(_) | Does::Together(_) => {
-                let wants = step.wants.within(&self.meanwhile);
+                let wants = step.within(&self.meanwhile);
                 let world = World { inventory: &wants, templates: self.templates };
                 let desired = desire_of(&world, &[task]);
                 let mut desired = match (desired, host) {
@@ -469,11 +477,17 @@ impl Planner<'_> {
 /// must agree, and its process; of one that does not serve, all that it may lack, for its joining may have been
 /// cut short. They are looked at when its turn comes.
 fn at_its_turn(task: Task, wishes: &[Wish], serves: bool) -> Vec<Action> {
+    // Who is let in without a principal is told to the process too.
+    let told = wishes.iter().any(|wish| wish.resource.id().name.ends_with(".jaas"));
     let concerns = |wish: &&Wish| {
         let id = wish.resource.id();
         match id.kind {
             "service" => wish.resource.runs().is_some(),
-            "file" if serves => id.name.ends_with("/zoo.cfg") || id.name.ends_with("/quorum"),
+            "file" if serves => {
+                id.name.ends_with("/zoo.cfg")
+                    || id.name.ends_with("/quorum")
+                    || told && id.name.ends_with("/zookeeper.service")
+            }
             _ => !serves,
         }
     };

@@ -70,6 +70,11 @@ impl File {
         File { content, mode: "600", ..File::new(path, "") }
     }
 
+    /// Its name in its directory.
+    pub fn name(&self) -> Option<String> {
+        self.path.rsplit('/').next().map(str::to_owned)
+    }
+
     /// What a process that reads this file depends on, for a service's digest.
     pub fn input(&self) -> String {
         match &self.content {

@@ -29,7 +29,7 @@ mod spark;
 mod tls;
 pub(crate) mod weights;
 mod znodes;
-mod zookeeper;
+pub(crate) mod zookeeper;
 
 /// Declares the components: the enum, all of them in order, and the one match.
 macro_rules! tasks {

@@ -112,8 +112,7 @@ impl Installed {
 
     /// Names of the files.
     pub(super) fn names(&self) -> BTreeSet<String> {
-        let name = |file: &File| file.path.rsplit('/').next().map(str::to_owned);
-        self.files.iter().filter_map(name).collect()
+        self.files.iter().filter_map(File::name).collect()
     }
 }
 

@@ -1,16 +1,23 @@
 //! The ensemble: Debian's `zookeeper` package (never `zookeeperd`, which starts a standalone server with
 //! its data in /tmp at once) under a unit of ours.
 
+use std::collections::BTreeSet;
+
 use super::{Card, Rollout, Wish, Wishes, World};
 use crate::ground::digest::digest_of;
 use crate::ground::endpoint::bracketed;
 use crate::health;
-use crate::inventory::{Inventory, JAVA_OPTIONS, Part, ZooKeeper, java_options};
+use crate::inventory::{
+    Inventory, JAAS_DIRECTORY, JAAS_PREFIX, JAVA_OPTIONS, LEARNER_SECTIONS, Part, QuorumAuth,
+    SERVER_SECTION, ZooKeeper, java_options,
+};
 use crate::resource::directory::Directory;
-use crate::resource::file::File;
+use crate::resource::file::{Content, File};
+use crate::resource::leftovers::Leftovers;
 use crate::resource::link::Link;
 use crate::resource::package::Packages;
 use crate::resource::service::Service;
+use crate::script::jaas_slot;
 use crate::template::contexts::{Line, Server, ZooCfg, ZooKeeperLog, ZooKeeperUnit};
 
 pub(super) const CARD: Card = Card {
@@ -49,7 +56,7 @@ const MYID: &str = "/etc/zookeeper/conf/myid";
 
 fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
-    let ZooKeeper::Managed { servers, config } = &inventory.zookeeper else {
+    let ZooKeeper::Managed { servers, config, auth } = &inventory.zookeeper else {
         return Ok(Wishes::new());
     };
     let value = |key: &str, default: &str| {
@@ -86,12 +93,15 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let bind = shut && !config.contains_key("clientPortAddress");
     let log4j = world.templates.render(&ZooKeeperLog {})?;
     let java_options = java_options(&value(JAVA_OPTIONS, "-Xmx512m"))?;
-    let unit = world.templates.render(&ZooKeeperUnit { java_options })?;
     let data = value("dataDir", "/var/lib/zookeeper");
 
     let mut wishes = Wishes::new();
     for (host, id) in servers {
+        let sasl = auth.as_ref().map(|auth| auth.of(host)).unwrap_or_default();
         let mut settings = settings.clone();
+        let more = sasl.settings(servers.len()).into_iter();
+        let more = more.filter(|(key, _)| !config.contains_key(*key));
+        settings.extend(more.map(|(key, value)| Line { key: key.to_owned(), value }));
         if let Some(machine) = inventory.hosts.get(host).filter(|_| bind) {
             let value = machine.address.to_string();
             settings.push(Line { key: "clientPortAddress".to_owned(), value });
@@ -100,7 +110,9 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let text = world.templates.render(&context)?;
         let zoo_cfg = File::new("/etc/zookeeper/conf/zoo.cfg", text);
         let log4j = File::new("/etc/zookeeper/conf/log4j.properties", log4j.clone());
-        let mut unit = File::new("/etc/systemd/system/zookeeper.service", unit.clone());
+        let java_options = [java_options.clone(), sasl.options()].concat();
+        let unit = world.templates.render(&ZooKeeperUnit { java_options })?;
+        let mut unit = File::new("/etc/systemd/system/zookeeper.service", unit);
         unit.after = Some("systemctl daemon-reload");
         let packaged = data == "/var/lib/zookeeper";
         let myid = if packaged { MYID.to_owned() } else { format!("{data}/myid") };
@@ -113,14 +125,11 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             directory
         };
 
-        let inputs =
-            vec![zoo_cfg.path.clone(), log4j.path.clone(), unit.path.clone(), myid.path.clone()];
-        let digest = digest_of([
-            zoo_cfg.input().as_str(),
-            log4j.input().as_str(),
-            unit.input().as_str(),
-            myid.input().as_str(),
-        ]);
+        let secrets = auth.as_ref().map(jaas);
+        let files = [&zoo_cfg, &log4j, &unit, &myid].into_iter().chain(&secrets);
+        let inputs = files.clone().map(|file| file.path.clone()).collect();
+        let digests: Vec<String> = files.map(File::input).collect();
+        let digest = digest_of(digests.iter().map(String::as_str));
         let mut list = vec![
             Wish::unless(
                 &["zookeeper"],
@@ -137,14 +146,52 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             let link = Link { path: format!("{data}/myid"), target: MYID.to_owned() };
             list.push(Wish::roll(link));
         }
+        list.push(Wish::roll(myid));
+        // Before the files that name it. One whose secrets are written nowhere any more is there, and stays.
+        let kept = auth.as_ref().is_some_and(|auth| auth.secrets.is_none());
+        let used: BTreeSet<String> = secrets.iter().filter_map(File::name).collect();
+        list.extend(secrets.filter(|_| !kept).map(Wish::roll));
         list.extend([
-            Wish::roll(myid),
             Wish::roll(zoo_cfg),
             Wish::roll(log4j),
             Wish::roll(unit),
             Wish::roll(Service::running("zookeeper", digest, inputs)),
         ]);
+        if !kept {
+            let directory = JAAS_DIRECTORY.to_owned();
+            list.push(Wish::roll(Leftovers { directory, prefix: JAAS_PREFIX, used }));
+        }
         wishes.insert(host.clone(), list);
     }
     Ok(wishes)
+}
+
+/// How the labels of those files begin.
+pub(crate) const QUORUM_AUTH: &str = "quorum_auth ";
+
+/// The file with the secrets that servers show each other, in the grammar of JAAS: whom a server accepts, and as
+/// whom it may come itself.
+///
+/// Source: apache/zookeeper release-3.8.0, `DigestLoginModule` (`username`, `password`) and
+/// `SaslQuorumServerCallbackHandler` (`user_NAME`).
+fn jaas(auth: &QuorumAuth) -> File {
+    const MODULE: &str = "    org.apache.zookeeper.server.auth.DigestLoginModule required\n";
+    let known = || (0..).zip(&auth.sasl.principals);
+    let section = |name: &str, options: String| format!("{name} {{\n{MODULE}{options};\n}};\n");
+    let users = known().map(|(n, name)| format!("    user_{name}=\"{}\"\n", jaas_slot(n)));
+    let mut text = "// Managed by provision: local changes will be overwritten.\n".to_owned();
+    text.push_str(&section(SERVER_SECTION, users.collect::<String>().trim_end().to_owned()));
+    for ((n, name), learner) in known().zip(LEARNER_SECTIONS) {
+        let options = format!("    username=\"{name}\"\n    password=\"{}\"", jaas_slot(n));
+        text.push_str(&section(learner, options));
+    }
+    let label = format!("{QUORUM_AUTH}{}", auth.sasl.principals.join(","));
+    let content = Content::Secret {
+        template: text,
+        secrets: auth.secrets.clone().unwrap_or_default(),
+        label,
+    };
+    let owner = || "zookeeper".to_owned();
+    let (owner, group) = (owner(), owner());
+    File { content, owner, group, mode: "600", ..File::new(auth.sasl.file(), "") }
 }

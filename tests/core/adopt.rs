@@ -123,7 +123,7 @@ fn a_cluster_made_by_hand_becomes_an_inventory() {
     let inventory = loaded(&adopted.text);
     assert_eq!(inventory.cluster, "old");
     assert_eq!(inventory.hosts.len(), 8);
-    let ZooKeeper::Managed { servers, config } = &inventory.zookeeper else { panic!() };
+    let ZooKeeper::Managed { servers, config, .. } = &inventory.zookeeper else { panic!() };
     assert_eq!(servers.values().copied().collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!((&*config["dataDir"], &*config["java_options"]), ("/data/zk", "-Xmx1g"));
     assert_eq!(inventory.mesos.master_flags["offer_timeout"], "30secs");
@@ -134,6 +134,57 @@ fn a_cluster_made_by_hand_becomes_an_inventory() {
     // Nobody asked for Docker on the last one.
     assert_eq!(inventory.agents().last().unwrap().2.flags["containerizers"], "mesos");
     assert_eq!(inventory.docker.daemon["log-driver"], "local");
+}
+
+/// Three servers that were started with these options of the JVM and these lines of zoo.cfg.
+fn servers_with(options: &[&str], lines: &str) -> Adopted {
+    let machine = |number: u8| {
+        let ip = format!("10.0.0.{number}");
+        let mut said = Said::default();
+        said.record("name", &format!("m{number}\n")).record("addresses", &format!("{ip} \n"));
+        said.record("packages", PACKAGES).record("myid", &format!("{number}\n"));
+        let list: String = (1..=3).map(|n| format!("server.{n}=10.0.0.{n}:2888:3888\n")).collect();
+        said.record("file /etc/zookeeper/conf/zoo.cfg", &format!("{lines}{list}"));
+        let end =
+            ["org.apache.zookeeper.server.quorum.QuorumPeerMain", "/etc/zookeeper/conf/zoo.cfg"];
+        said.process(11, "zookeeper", "zookeeper", &[&["java"], options, &end].concat());
+        let zk = format!("--zk={ZK}");
+        said.process(10, "mesos-master", "mesos", &["/usr/sbin/mesos-master", &zk, "--quorum=2"]);
+        said.machine(&ip)
+    };
+    let machines: Vec<Machine> = (1..=3).map(machine).collect();
+    write(&machines, &Told::default(), &Reached::default())
+}
+
+#[test]
+fn servers_that_authenticate_each_other_go_on_so() {
+    let on = "quorum.auth.enableSasl=true\nquorum.auth.learnerRequireSasl=true\nquorum.auth.serverRequireSasl=true\n";
+    let told = |adopted: &Adopted, words: &str| {
+        adopted.notes.iter().any(|note| note.to_string().contains(words))
+    };
+    // Somebody else's: lines and file stay.
+    let option = "-Djava.security.auth.login.config=/etc/zk.jaas";
+    let theirs = servers_with(&["-Xmx1g", option], on);
+    let inventory = loaded(&theirs.text);
+    assert!(!inventory.sasl().is_on());
+    let ZooKeeper::Managed { config, .. } = &inventory.zookeeper else { panic!() };
+    assert_eq!(config["java_options"], format!("-Xmx1g {option}"));
+    assert_eq!(config["quorum.auth.serverRequireSasl"], "true");
+    assert!(told(&theirs, "/etc/zk.jaas holds how ZooKeeper proves"), "{:#?}", theirs.notes);
+    // What an apply has set.
+    let set = provision::inventory::Sasl {
+        principals: vec!["zk2".to_owned(), "zk".to_owned()],
+        shows: Some("zk2".to_owned()),
+        open: false,
+    };
+    let options = set.options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let ours = servers_with(&options, &format!("{on}quorum.cnxn.threads.size=20\n"));
+    let inventory = loaded(&ours.text);
+    assert_eq!(inventory.sasl(), set, "{}", ours.text);
+    let ZooKeeper::Managed { config, .. } = &inventory.zookeeper else { panic!() };
+    assert!(config.is_empty(), "{config:?}");
+    assert!(told(&ours, "the secret of zk2 is not taken"), "{:#?}", ours.notes);
 }
 
 #[test]

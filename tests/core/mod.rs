@@ -25,6 +25,7 @@ mod pages;
 mod pipeline;
 mod plans;
 mod ports;
+mod quorum_auth;
 mod recorded;
 mod remote;
 mod remote_ssh;

@@ -118,7 +118,9 @@ fn ssh(inventory: &Inventory) -> Vec<OpenPort> {
 
 /// Source: ZooKeeper 3.8, zookeeperAdmin.md: `clientPortAddress`, `quorumListenOnAllIPs`, AdminServer.
 fn zookeeper(inventory: &Inventory) -> Vec<OpenPort> {
-    let ZooKeeper::Managed { servers, config } = &inventory.zookeeper else { return Vec::new() };
+    let ZooKeeper::Managed { servers, config, .. } = &inventory.zookeeper else {
+        return Vec::new();
+    };
     let said = |key: &str| config.get(key).filter(|value| !value.is_empty()).cloned();
     let port = |key: &str| said(key).and_then(|port| port.trim().parse().ok());
     let yes = |key: &str| said(key).is_some_and(|on| on.eq_ignore_ascii_case("true"));
@@ -149,8 +151,14 @@ fn zookeeper(inventory: &Inventory) -> Vec<OpenPort> {
     if servers.len() > 1 {
         let everywhere = yes("quorumListenOnAllIPs");
         let binds = if everywhere { Binds::Every } else { Binds::Own };
-        all.push(add("ZooKeeper's leader", QUORUM_PORTS[0], binds.clone(), &servers_only));
-        all.push(add("ZooKeeper's election", QUORUM_PORTS[1], binds, &servers_only));
+        let sasl = inventory.sasl();
+        let asked = sasl.is_on().then(|| format!("principal {}", sasl.principals.join(" or ")));
+        let doors = ["ZooKeeper's leader", "ZooKeeper's election"];
+        for (component, port) in doors.into_iter().zip(QUORUM_PORTS) {
+            let mut door = add(component, port, binds.clone(), &servers_only);
+            door.credential.clone_from(&asked);
+            all.push(door);
+        }
     }
     if yes("admin.enableServer") {
         let binds = bound("admin.serverAddress");

@@ -35,8 +35,22 @@ pub struct Step {
     pub wants: Members,
     /// Whose health is judged meanwhile: the old and the new ones, without hosts that are gone.
     pub judged: Members,
+    /// Servers that let in who shows no principal: some others do not list them, and show them none. Nobody without
+    /// `zookeeper.quorum_auth`.
+    pub open: BTreeSet<HostName>,
     /// What is done.
     pub does: Does,
+}
+
+impl Step {
+    /// The inventory as this step wants it.
+    pub fn within(&self, inventory: &Inventory) -> Arc<Inventory> {
+        let mut inventory = Arc::unwrap_or_clone(self.wants.within(inventory));
+        if let ZooKeeper::Managed { auth: Some(auth), .. } = &mut inventory.zookeeper {
+            auth.open.clone_from(&self.open);
+        }
+        Arc::new(inventory)
+    }
 }
 
 /// What a step does, and on whom.

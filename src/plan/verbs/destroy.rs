@@ -97,7 +97,7 @@ fn data(inventory: &Inventory, task: Task, host: &HostName) -> Vec<String> {
     };
     match task {
         Task::Zookeeper => {
-            let ZooKeeper::Managed { servers, config } = &inventory.zookeeper else {
+            let ZooKeeper::Managed { servers, config, .. } = &inventory.zookeeper else {
                 return Vec::new();
             };
             if !servers.contains_key(host) {

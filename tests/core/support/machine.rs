@@ -32,6 +32,7 @@ pub(crate) struct Machine {
 
 /// The files of members that are read as text.
 pub(super) const CONFIG: &str = "/etc/zookeeper/conf/zoo.cfg";
+pub(super) const UNIT: &str = "/etc/systemd/system/zookeeper.service";
 pub(super) const MYID: &str = "/etc/zookeeper/conf/myid";
 pub(super) const QUORUM: &str = "/etc/mesos-master/quorum";
 pub(super) const LOG: &str = "/var/lib/mesos/replicated_log";
@@ -71,9 +72,11 @@ pub(crate) struct Unit {
     pub(super) invocation: u64,
     pub(super) started: u64,
     /// What its process has read of its own file: a server's list, a master's quorum.
-    pub(super) read: String,
+    pub(crate) read: String,
     /// What a daemon of Mesos has read about credentials: its flags of that kind, each with its value.
     pub(crate) admits: BTreeMap<String, String>,
+    /// What a server's JVM was told, and a line of its own for SASL in its zoo.cfg.
+    pub(crate) told: Vec<String>,
 }
 
 impl Unit {
@@ -150,7 +153,7 @@ impl Machine {
         if let Content::Text(text) = &file.content {
             entry.sha = sha256(text);
             let shown = ["/etc/mesos-master/credentials", "/etc/mesos-slave/credential"];
-            if [CONFIG, MYID, QUORUM].iter().chain(&shown).any(|path| *path == file.path) {
+            if [CONFIG, UNIT, MYID, QUORUM].iter().chain(&shown).any(|path| *path == file.path) {
                 entry.text = Some(text.clone());
             }
         }
@@ -191,7 +194,13 @@ impl Machine {
         all.collect()
     }
 
-    pub(super) fn text(&self, path: &str) -> &str {
+    /// What a server that starts now is told.
+    fn told(&self, unit: &str) -> Vec<String> {
+        let words = self.text(UNIT).split_whitespace().filter(|word| word.starts_with("-D"));
+        if unit == "zookeeper" { words.map(str::to_owned).collect() } else { Vec::new() }
+    }
+
+    pub(crate) fn text(&self, path: &str) -> &str {
         self.entries.get(path).and_then(|entry| entry.text.as_deref()).unwrap_or("")
     }
 
@@ -205,6 +214,7 @@ impl Machine {
 
     pub(super) fn turn(&mut self, service: &Service, restarts: bool, now: u64) {
         let (read, admits) = (self.reads(&service.unit), self.admits(&service.unit));
+        let told = self.told(&service.unit);
         let crashing = self.crashes(&service.unit);
         let unit = self.units.entry(service.unit.clone()).or_default();
         match service.state {
@@ -220,6 +230,7 @@ impl Machine {
                         started: now,
                         read,
                         admits,
+                        told,
                         crashing,
                         ..Unit::default()
                     };
@@ -236,10 +247,12 @@ impl Machine {
     /// A unit starts anew without us, from the files as they are.
     pub(super) fn restart(&mut self, unit: &str, now: u64) {
         let (read, crashing) = (self.reads(unit), self.crashes(unit));
+        let told = self.told(unit);
         let unit = self.units.entry(unit.to_owned()).or_default();
         *unit = Unit {
             active: true,
             read,
+            told,
             invocation: now,
             started: now,
             wedged: false,
@@ -257,11 +270,11 @@ impl Machine {
 
     /// What is enabled starts anew, and nothing else runs.
     pub(super) fn boot(&mut self, now: u64) {
-        let reads = |unit: &String| (self.reads(unit), self.crashes(unit));
-        let reads: Vec<(String, bool)> = self.units.keys().map(reads).collect();
-        for (unit, (read, crashing)) in self.units.values_mut().zip(reads) {
+        let reads = |unit: &String| (self.reads(unit), self.told(unit), self.crashes(unit));
+        let reads: Vec<(String, Vec<String>, bool)> = self.units.keys().map(reads).collect();
+        for (unit, (read, told, crashing)) in self.units.values_mut().zip(reads) {
             let (enabled, masked) = (unit.enabled, unit.masked);
-            let fresh = Unit { enabled, masked, read, ..Unit::default() };
+            let fresh = Unit { enabled, masked, read, told, ..Unit::default() };
             *unit = match enabled && !masked {
                 true => Unit { active: true, crashing, invocation: now, started: now, ..fresh },
                 false => fresh,
@@ -371,7 +384,7 @@ impl Machine {
     }
 
     pub(super) fn secrets(&self) -> String {
-        let secret = |path: &&String| path.contains("-secrets/");
+        let secret = |path: &&String| path.contains("-secrets/") || path.ends_with(".jaas");
         self.entries.keys().filter(secret).map(|path| format!("{path}\n")).collect()
     }
 
@@ -418,9 +431,16 @@ impl Machine {
             .filter(|line| line.starts_with("server."))
             .map(|line| format!("{line}\n"))
             .collect();
+        let sasl = match self.text(CONFIG).contains("\nquorum.auth.enableSasl=true") {
+            true => "sasl\n",
+            false => "",
+        };
+        let unit = self.units.get("zookeeper").filter(|unit| unit.active);
+        let told =
+            unit.map_or(String::new(), |unit| format!("process\n{}\n", unit.told.join("\n")));
         let data = if self.data { "data\n" } else { "" };
         let runs = if self.runs("zookeeper") { "runs\n" } else { "" };
-        format!("here\n{servers}serverId={}\n{data}{runs}", self.text(MYID).trim())
+        format!("here\n{servers}{sasl}{told}serverId={}\n{data}{runs}", self.text(MYID).trim())
     }
 
     /// Whether we have once found a unit of it healthy.

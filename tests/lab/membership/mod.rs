@@ -14,6 +14,7 @@ use super::support::twin::{Host, Ran, until};
 
 mod facts;
 mod growth;
+mod quorum_auth;
 
 /// No Docker, no Spark.
 const TASKS: &str = "base,zookeeper,masters,weights,agents,retired";
@@ -27,6 +28,8 @@ struct Cluster {
     written: BTreeSet<u32>,
     /// What else the inventory allows.
     consent: &'static str,
+    /// What else it says of the ensemble.
+    auth: &'static str,
 }
 
 #[test]
@@ -101,7 +104,8 @@ impl Cluster {
         let hosts = Host::start_cluster(size);
         let of = |all: &[usize]| all.iter().copied().collect();
         let (servers, masters) = (of(servers), of(masters));
-        let cluster = Cluster { hosts, servers, masters, written: BTreeSet::new(), consent: "" };
+        let (written, consent, auth) = (BTreeSet::new(), "", "");
+        let cluster = Cluster { hosts, servers, masters, written, consent, auth };
         cluster.write_inventory();
         let apply = cluster.run("apply", &["-y"]);
         assert_eq!(apply.code, 0, "{apply:?}");
@@ -264,7 +268,7 @@ cluster: members
 ssh: {{ user: ops, become: true, port: 22, identity_file: ./id, known_hosts: ./known_hosts, config_file: ./ssh_config }}
 allow: {{ {}no-docker-containerizer: only the agent is meant, open-ports: a network of this machine }}
 hosts:
-{lines}zookeeper: {{ servers: {{ {} }} }}
+{lines}zookeeper: {{ servers: {{ {} }}{} }}
 mesos:
   version: 1.11.0
   package: {{ preinstalled: true }}
@@ -278,6 +282,7 @@ mesos:
 ",
             self.consent,
             servers.join(", "),
+            self.auth,
             masters.join(", "),
             self.hosts.len()
         );

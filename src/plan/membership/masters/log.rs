@@ -119,6 +119,7 @@ impl Log<'_> {
 fn set(replicas: &BTreeSet<HostName>, quorum: usize, way: &str) -> Step {
     let members = Members::Masters(replicas.clone(), quorum);
     Step {
+        open: BTreeSet::new(),
         title: format!("quorum {way} to {quorum} on {}", named(replicas)),
         wants: members.clone(),
         judged: members,
@@ -136,6 +137,7 @@ fn renewed(
     let leader = leader.filter(|leader| replicas.contains(*leader))?;
     let members = Members::Masters(replicas.clone(), quorum);
     Some(Step {
+        open: BTreeSet::new(),
         title: format!(
             "{leader} gives the lead of the masters away, so that all hold the registry"
         ),
@@ -148,6 +150,7 @@ fn renewed(
 fn without_old_log(host: &HostName, others: &BTreeSet<HostName>, quorum: usize) -> Step {
     let members = Members::Masters(others.clone(), quorum);
     Step {
+        open: BTreeSet::new(),
         title: format!("{host}'s log of earlier is set aside"),
         wants: members.clone(),
         judged: members,
@@ -158,6 +161,7 @@ fn without_old_log(host: &HostName, others: &BTreeSet<HostName>, quorum: usize) 
 fn join(host: HostName, with: &BTreeSet<HostName>, quorum: usize) -> Step {
     let members = Members::Masters(with.clone(), quorum);
     Step {
+        open: BTreeSet::new(),
         title: format!("{} the masters", joins([&host])),
         wants: members.clone(),
         judged: members,
@@ -172,6 +176,7 @@ fn leave(
     quorum: usize,
 ) -> Step {
     Step {
+        open: BTreeSet::new(),
         title: format!("{host} leaves the masters"),
         wants: Members::Masters(after.clone(), quorum),
         judged: Members::Masters(before.clone(), quorum),

@@ -164,6 +164,7 @@ fn anew(
     let before = Members::Masters(replicas.clone(), 1);
     let after = Members::Masters(wanted.clone(), quorum);
     let step = |title: String, members: &Members, does| Step {
+        open: BTreeSet::new(),
         title,
         wants: members.clone(),
         judged: members.clone(),

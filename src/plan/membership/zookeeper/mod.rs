@@ -11,6 +11,7 @@ use crate::inventory::Inventory;
 use crate::tasks::Task;
 
 mod lists;
+mod unlisted;
 
 use lists::{List, current, distinct, renumbered};
 
@@ -86,6 +87,12 @@ pub(super) fn steps(
     };
     steps.first.splice(0..0, again);
     steps.mends = out.into_iter().filter(|host| own.get(host) == Some(&base)).collect();
+    if inventory.sasl().is_on() {
+        let open =
+            running.servers.iter().filter(|(_, it)| it.sasl.as_ref().is_some_and(|it| it.open));
+        let open = open.map(|(host, _)| host.clone()).collect();
+        steps = unlisted::let_in(steps, &own, open);
+    }
     steps.within_scope(Task::Zookeeper, state.scope)
 }
 
@@ -105,6 +112,7 @@ fn brought_back(
     let mut judged = base.clone();
     judged.retain(|host, _| !gone.contains(host));
     let step = |title: String, does: Does| Step {
+        open: BTreeSet::new(),
         title,
         wants: Members::Servers(base.clone()),
         judged: Members::Servers(judged.clone()),
@@ -141,6 +149,7 @@ fn one_list(base: &List, gone: &BTreeSet<HostName>) -> Step {
     let mut live = base.clone();
     live.retain(|host, _| !gone.contains(host));
     Step {
+        open: BTreeSet::new(),
         title: format!("the ensemble's lists become one: {}", named(base.keys())),
         wants: Members::Servers(base.clone()),
         judged: Members::Servers(live.clone()),
@@ -174,6 +183,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         }
         list.remove(host);
         steps.first.push(Step {
+            open: BTreeSet::new(),
             title: format!("{host} leaves the ensemble"),
             wants: Members::Servers(list.clone()),
             judged: Members::Servers(live(&list)),
@@ -197,6 +207,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         let mut judged: List = list.clone();
         judged.retain(|host, _| begin.contains(host));
         steps.first.push(Step {
+            open: BTreeSet::new(),
             title: format!(
                 "{} {first}'s ensemble, which does not serve for some seconds",
                 joins(beside.iter().copied())
@@ -208,6 +219,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         for (host, id) in new.iter().skip(beside.len()) {
             judged.insert(host.clone(), *id);
             steps.first.push(Step {
+                open: BTreeSet::new(),
                 title: format!("{} the ensemble", joins([host])),
                 wants: Members::Servers(list.clone()),
                 judged: Members::Servers(judged.clone()),
@@ -218,6 +230,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         for (host, id) in &new {
             list.insert(host.clone(), *id);
             steps.first.push(Step {
+                open: BTreeSet::new(),
                 title: format!("{} the ensemble", joins([host])),
                 wants: Members::Servers(list.clone()),
                 judged: Members::Servers(live(&list)),
@@ -238,6 +251,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         let pair = list.len() == 2;
         if !last {
             steps.last.push(Step {
+                open: BTreeSet::new(),
                 title: format!("{host} gives the lead of the ensemble away, if it leads"),
                 wants: Members::Servers(old.clone()),
                 judged: Members::Servers(old.clone()),
@@ -247,6 +261,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         let judged = if last || pair { &left } else { &old };
         let stop = stop(&host, &left, judged);
         let roll = Step {
+            open: BTreeSet::new(),
             title: format!("{host} leaves the ensemble"),
             wants: Members::Servers(list.clone()),
             judged: Members::Servers(judged.clone()),
@@ -259,6 +274,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
 
 fn stop(host: &HostName, left: &List, judged: &List) -> Step {
     Step {
+        open: BTreeSet::new(),
         title: format!("{host}'s server stops"),
         wants: Members::Servers(left.clone()),
         judged: Members::Servers(judged.clone()),
@@ -437,27 +453,50 @@ mod tests {
         }
     }
 
-    fn act(servers: &mut Servers, step: &Step, cut: usize) {
+    /// What a larger number does not list it shows nothing to.
+    fn hear(servers: &Servers, open: &BTreeSet<HostName>, step: &Step) {
+        let Members::Servers(wanted) = &step.wants else { panic!("{step:?}") };
+        let id = |host: &HostName| host.as_str()[1..].parse::<u8>().unwrap();
+        for (one, (list, _)) in servers.iter().filter(|(_, (list, _))| list.len() > 1) {
+            for other in servers.keys().filter(|it| !list.contains_key(*it) && id(it) < id(one)) {
+                let lists = servers.iter().filter(|(host, _)| *host != other);
+                let counted = lists.map(|(_, (list, _))| list).chain([wanted]);
+                let counted = counted.into_iter().any(|list| list.contains_key(other));
+                assert!(!counted || open.contains(other), "{other} does not hear {one}: {step:?}");
+            }
+        }
+    }
+
+    fn act(servers: &mut Servers, open: &mut BTreeSet<HostName>, step: &Step, cut: usize) {
         let Members::Servers(list) = &step.wants else { panic!("{step:?}") };
+        let insists =
+            |open: &mut BTreeSet<HostName>, host: &HostName| match step.open.contains(host) {
+                true => drop(open.insert(host.clone())),
+                false => drop(open.remove(host)),
+            };
         match &step.does {
             Does::Roll(hosts) => {
                 // Joiners first, as the plan's waves have it.
                 let mut order: Vec<&HostName> = hosts.iter().collect();
                 order.sort_by_key(|host| servers.contains_key(*host));
                 for host in order.into_iter().take(cut) {
+                    insists(open, host);
                     let data = servers.get(host).is_some_and(|(_, data)| *data);
                     servers.insert(host.clone(), (list.clone(), data));
                     hold(servers);
+                    hear(servers, open, step);
                     // Its gate: it follows, in sync.
                     servers.insert(host.clone(), (list.clone(), true));
                 }
             }
             Does::Together(hosts) => {
                 for host in hosts {
+                    insists(open, host);
                     let data = servers.get(host).is_some_and(|(_, data)| *data);
                     servers.insert(host.clone(), (list.clone(), data));
                 }
                 hold(servers);
+                hear(servers, open, step);
                 for host in hosts {
                     servers.insert(host.clone(), (list.clone(), true));
                 }
@@ -471,13 +510,14 @@ mod tests {
                 let counted = listed.filter(|(_, (list, _))| list.len() != 3).count();
                 assert_eq!(counted, 0, "{host} stops and is still counted");
                 servers.remove(host);
+                open.remove(host);
             }
             other => panic!("{other:?}"),
         }
         hold(servers);
     }
 
-    fn plan(servers: &Servers, wanted: &List) -> Steps {
+    fn plan(servers: &Servers, open: &BTreeSet<HostName>, wanted: &List) -> Steps {
         // Whoever is counted by no other is outside.
         let counted = |host: &HostName| {
             servers.iter().any(|(other, (list, _))| other != host && list.contains_key(host))
@@ -500,12 +540,13 @@ mod tests {
         if lists.len() > 1 && base.len() > 1 {
             steps.first.insert(0, one_list(&base, &BTreeSet::new()));
         }
-        steps
+        unlisted::let_in(steps, &own, open.clone())
     }
 
     proptest! {
         /// Whatever membership becomes whatever other: two lists in use never allow two majorities that are
-        /// apart, the empty are never a majority, and cut anywhere, the rest leads to the same end.
+        /// apart, the empty are never a majority, none that is counted insists where larger numbers pass it over, and
+        /// cut anywhere, the rest leads to the same end.
         #[test]
         fn every_change_keeps_one_majority_and_the_data(
             old in prop::collection::btree_set(1_u8..9, 1..6),
@@ -517,7 +558,8 @@ mod tests {
             let wanted = list(&new.into_iter().collect::<Vec<_>>());
             let mut servers: Servers =
                 old.keys().map(|host| (host.clone(), (old.clone(), true))).collect();
-            let steps = plan(&servers, &wanted);
+            let mut open = BTreeSet::new();
+            let steps = plan(&servers, &open, &wanted);
             let all: Vec<&Step> = steps.all().collect();
             let stop = cut.index(all.len() + 1);
             for (index, step) in all.iter().enumerate() {
@@ -527,14 +569,16 @@ mod tests {
                         _ => (0, false),
                     };
                     if rolls {
-                        act(&mut servers, step, within.index(many + 1));
+                        act(&mut servers, &mut open, step, within.index(many + 1));
                     }
                     break;
                 }
-                act(&mut servers, step, usize::MAX);
+                act(&mut servers, &mut open, step, usize::MAX);
             }
-            for step in plan(&servers, &wanted).all() {
-                act(&mut servers, step, usize::MAX);
+            // Where nothing was cut short all insist again.
+            prop_assert!(stop < all.len() || open.is_empty(), "{open:?}");
+            for step in plan(&servers, &open, &wanted).all() {
+                act(&mut servers, &mut open, step, usize::MAX);
             }
             // One that is a member and does not run is started as ever.
             for host in wanted.keys() {
@@ -544,7 +588,7 @@ mod tests {
             let end: Servers =
                 wanted.keys().map(|host| (host.clone(), (wanted.clone(), true))).collect();
             prop_assert_eq!(&servers, &end);
-            prop_assert_eq!(plan(&servers, &wanted).all().count(), 0);
+            prop_assert_eq!(plan(&servers, &open, &wanted).all().count(), 0);
         }
     }
 }
