@@ -35,6 +35,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../templates/spark/spark-dispatcher.service.tera"),
     ),
     ("spark/spark-history.service", include_str!("../templates/spark/spark-history.service.tera")),
+    ("spark/spark-shuffle.service", include_str!("../templates/spark/spark-shuffle.service.tera")),
     ("smoke/pi-in-image.sh", include_str!("../templates/smoke/pi-in-image.sh.tera")),
     ("smoke/pi-through-mesos.sh", include_str!("../templates/smoke/pi-through-mesos.sh.tera")),
     ("smoke/pi-in-cluster-mode.sh", include_str!("../templates/smoke/pi-in-cluster-mode.sh.tera")),

@@ -2,6 +2,7 @@
 //! or `bash` alone.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::ground::Endpoint;
 use crate::mesos::asking::{self, CURL};
@@ -16,6 +17,9 @@ pub enum Question {
     Master(String),
     /// ZooKeeper's `srvr`, `mntr` of a leader, and `conf`: host and client port.
     FourLetter(String, u16),
+    /// Spark's external shuffle service, in its own protocol: host and port. The body is the first bytes of the answer
+    /// in hexadecimal.
+    Shuffle(String, u16),
 }
 
 /// What was answered.
@@ -82,12 +86,41 @@ pub(super) fn probe_as(
     if !script.is_empty() {
         probe.section(&format!("{prefix}{ZOOKEEPER}"), made(&script));
     }
+    let mut script = String::new();
+    for question in questions {
+        if let Question::Shuffle(host, port) = question {
+            let _ = writeln!(script, "{} | tr -d ' \\n'; echo", asks_shuffle(host, *port));
+        }
+    }
+    if !script.is_empty() {
+        probe.section(&format!("{prefix}{SHUFFLE}"), made(&script));
+    }
     probe
+}
+
+/// Asks a shuffle service for the directories of no executor of no application: of all that it can be asked, what it
+/// neither keeps nor logs. The answer is read whole, or the service would log a connection that was cut; what it says
+/// is shown as hexadecimal numbers, whoever says it.
+///
+/// Source: apache/spark 3.5.1, `MessageEncoder` (a length of 30, RpcRequest is 3, its number, the length of its body),
+/// `BlockTransferMessage.Type` (GET_LOCAL_DIRS_FOR_EXECUTORS is 10), `GetLocalDirsForExecutors`; since 3.0.
+fn asks_shuffle(host: &str, port: u16) -> String {
+    let ask = quote(
+        "exec 3<>\"/dev/tcp/$0/$1\" || exit; \
+         printf '\\0\\0\\0\\0\\0\\0\\0\\036\\003\\0\\0\\0\\0\\0\\0\\0\\001\\0\\0\\0\\011\\012\\0\\0\\0\\0\\0\\0\\0\\0' >&3; head -c 34 <&3",
+    );
+    format!("timeout 4 bash -c {ask} {} {port} 2>/dev/null | od -An -v -tx1", quote(host))
+}
+
+/// A command that succeeds once a shuffle service answers there.
+pub fn answers_shuffle(host: &str, port: u16) -> String {
+    format!("{} | grep -q .", asks_shuffle(host, port))
 }
 
 const HTTP: &str = "http";
 const MASTERS: &str = "masters";
 const ZOOKEEPER: &str = "zookeeper";
+const SHUFFLE: &str = "shuffle";
 /// Most of all that a host's own components say; the list of a thousand agents takes 3 MB.
 const MOST_BYTES: usize = 12 << 20;
 
@@ -135,6 +168,8 @@ pub(super) fn replies_as(prefix: &str, questions: &[Question], sections: &Sectio
     let (mut urls, mut masters) = (0.., 0..);
     let said = sections.get(&format!("{prefix}{ZOOKEEPER}"));
     let mut ensemble = foreign_texts(said.map_or("", String::as_str));
+    let said = sections.get(&format!("{prefix}{SHUFFLE}"));
+    let mut services = said.map_or("", String::as_str).lines();
     let part = |name: &str, number: usize| {
         let part = sections.get(&format!("{prefix}{name}.{number}"))?;
         // The status is the last line, whatever lines the body has.
@@ -147,6 +182,11 @@ pub(super) fn replies_as(prefix: &str, questions: &[Question], sections: &Sectio
         Question::FourLetter(..) => {
             let body = ensemble.next()?;
             let status = if body.trim().is_empty() { 0 } else { 200 };
+            Some(Reply { status, body })
+        }
+        Question::Shuffle(..) => {
+            let body = services.next()?.to_owned();
+            let status = if body.is_empty() { 0 } else { 200 };
             Some(Reply { status, body })
         }
     };

@@ -20,14 +20,16 @@ mod dispatcher;
 mod history;
 mod masters;
 pub mod running;
+mod shuffle;
 mod zookeeper;
 
 pub use agents::{Agents, leaders_agents};
-pub use ask::{Question, Replies, Reply, probe, replies};
+pub use ask::{Question, Replies, Reply, answers_shuffle, probe, replies};
 pub use dispatcher::Dispatcher;
 pub use history::History;
 pub use masters::Masters;
 pub use running::{Data, Kept, Running, Server};
+pub use shuffle::{Shuffle, shuffle};
 pub use zookeeper::ZooKeeper;
 
 /// How the members of one component are asked, and what their answers say.

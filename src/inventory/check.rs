@@ -454,6 +454,7 @@ fn ports(inventory: &Inventory, found: &mut Vec<Problem>) {
         found.push(problem.help(match path {
             "spark.dispatcher.port" => "7077 is the usual one",
             "spark.history.port" => "18080 is the usual one",
+            "spark.shuffle_service.port" => "7337 is the usual one",
             "zookeeper.config.clientPort" => "2181 is the usual one",
             _ => "take another port",
         }));

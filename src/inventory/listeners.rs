@@ -63,6 +63,11 @@ impl Inventory {
             let (part, port) = (Part::History, history.port);
             all.push(moved(part, port, "the history server", "spark.history.port"));
         }
+        let shuffle = self.spark.as_ref().and_then(|spark| spark.shuffle.as_ref());
+        if let Some(shuffle) = shuffle.filter(|_| self.agent(host).is_some()) {
+            let (part, port) = (Part::Shuffle, shuffle.port);
+            all.push(moved(part, port, "the shuffle service", "spark.shuffle_service.port"));
+        }
         all
     }
 

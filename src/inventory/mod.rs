@@ -63,7 +63,7 @@ pub use quorum_auth::{
     SERVER_SECTION, Sasl,
 };
 pub use smoke::Smoke;
-pub use spark::{History, Spark, SparkImage};
+pub use spark::{History, ShuffleService, Spark, SparkImage};
 pub use ssh::Ssh;
 #[cfg(test)]
 pub use tls::Identity;

@@ -20,12 +20,21 @@ pub enum Part {
     Dispatcher,
     /// A host of Spark's history server.
     History,
+    /// An agent with Spark's external shuffle service.
+    Shuffle,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 6] =
-        [Part::ZooKeeper, Part::Master, Part::Agent, Part::Client, Part::Dispatcher, Part::History];
+    pub const ALL: [Part; 7] = [
+        Part::ZooKeeper,
+        Part::Master,
+        Part::Agent,
+        Part::Client,
+        Part::Dispatcher,
+        Part::History,
+        Part::Shuffle,
+    ];
 
     /// What its hosts are called together: `@masters` selects them.
     pub fn group(self) -> &'static str {
@@ -36,6 +45,7 @@ impl Part {
             Part::Client => "clients",
             Part::Dispatcher => "dispatchers",
             Part::History => "history",
+            Part::Shuffle => "shuffle",
         }
     }
 }
@@ -56,6 +66,11 @@ impl Inventory {
             Part::History => {
                 let history = spark.and_then(|spark| spark.history.as_ref());
                 Box::new(history.into_iter().flat_map(|history| &history.hosts))
+            }
+            Part::Shuffle => {
+                let shuffle = spark.and_then(|spark| spark.shuffle.as_ref());
+                let on = move |_: &&HostName| shuffle.is_some();
+                Box::new(self.agents().map(|(_, host, _)| host).filter(on))
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::ground::HostName;
 /// `&` before what all must be in.
 ///
 /// A part is a host, a range, a glob with `*` and `?`, `all`, or `@` with a pool or one of `masters`,
-/// `zookeeper`, `agents`, `clients`, `dispatchers`, `history`. Where nothing is named first, all hosts are meant.
+/// `zookeeper`, `agents`, `clients`, `dispatchers`, `history`, `shuffle`. Where nothing is named first, all hosts are meant.
 ///
 /// # Errors
 /// One sentence: a part that matches nothing is a mistake, and so is a selection of nobody.

@@ -8,7 +8,8 @@ use super::managed::{self, ManagedFile};
 use super::resolve::Resolver;
 use super::settings::{Shape, Type, choice, section};
 use super::types::{
-    self, Catalogue, DebianPackage, Line, List, Map, Options, Plain, Port, Template, Text, scalar,
+    self, Catalogue, DebianPackage, Line, List, Map, Memory, Options, Plain, Port, Template, Text,
+    scalar,
 };
 use super::yaml::Node;
 use super::{check, grammar, packages, schema};
@@ -41,6 +42,9 @@ section! {
         may dispatcher: WrittenDispatcher, such as "{hosts: [m1]}";
         /// The history server, which shows jobs that have ended; every job then writes its event log.
         may history: WrittenHistory, such as "{hosts: [c1]}";
+        /// Spark's external shuffle service on every agent: with it executors may come and go
+        /// (spark.dynamicAllocation.enabled), and what they wrote for others stays.
+        may shuffle_service: WrittenShuffle, such as "{}", "{directory: /data/spark-shuffle}";
     }
 }
 
@@ -155,7 +159,44 @@ section! {
     }
 }
 
+section! {
+    /// The shuffle service as written.
+    #[derive(Debug)]
+    pub(super) struct WrittenShuffle {
+        /// Port that executors and drivers find it on.
+        may port: Plain<Port> = "7337";
+        /// Where executors keep their files, on each agent and in their containers alike; a directory of its own, on a
+        /// disk with room for all that jobs shuffle.
+        may directory: Plain<ShuffleDirectory> = "/var/lib/spark-shuffle";
+        /// Its heap, which Mesos does not count: agents offer that much less, or the host needs it besides.
+        may memory: Plain<Memory> = "1GB";
+    }
+}
+
 scalar! {
+    /// A directory that can be given to everybody without giving away anything else: none of the system's own, none
+    /// that systemd-tmpfiles empties, and nothing in it that a unit, a shell or Spark's lists would read as more.
+    ShuffleDirectory -> String, "the absolute path of a directory of its own, such as /data/spark-shuffle",
+        |t| {
+            let word = |it: &str| {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+                !it.is_empty() && !it.starts_with('.') && it.bytes().all(plain)
+            };
+            let names: Vec<&str> = t.strip_prefix('/')?.split('/').collect();
+            let systems = [
+                "bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr",
+            ];
+            let own = match names[..] {
+                [_] | ["var", _] | ["var", "tmp" | "run", ..] => false,
+                [first, ..] => !systems.contains(&first),
+                [] => false,
+            };
+            (own && names.iter().all(|name| word(name))).then(|| t.to_owned())
+        },
+        schema::word(
+            "^(?!/(bin|boot|dev|etc|lib|lib64|proc|run|sbin|sys|tmp|usr)/)(?!/var/(tmp|run)/)(?!/var/[^/]+$)\
+             (/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}$",
+        );
     /// What Hadoop's file systems are named by, or a directory of the host.
     EventLogs -> String, "an absolute path, or a URL such as hdfs://nn1:8020/spark-events",
         |t| {
@@ -278,6 +319,8 @@ pub struct Spark {
     pub dispatcher: Option<Dispatcher>,
     /// The history server.
     pub history: Option<History>,
+    /// The external shuffle service of every agent.
+    pub shuffle: Option<ShuffleService>,
 }
 
 /// The image that executors run in.
@@ -324,6 +367,18 @@ pub struct History {
     pub port: u16,
     /// Where event logs are: an absolute path of each host, or a URL.
     pub directory: String,
+}
+
+/// The external shuffle service of every agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShuffleService {
+    /// Its port.
+    pub port: u16,
+    /// Where executors keep their files, on agents and in containers: an absolute path of letters, digits, `.`, `_`,
+    /// `-` and `/`.
+    pub directory: String,
+    /// Its heap in MiB.
+    pub memory: u64,
 }
 
 impl History {
@@ -421,6 +476,11 @@ pub(super) fn resolve(settings: Settings, r: &mut Resolver<'_>) -> Spark {
             hosts: r.names(history.hosts.as_deref().unwrap_or_default()),
             port: history.port,
             directory: history.directory,
+        }),
+        shuffle: settings.shuffle_service.map(|shuffle| ShuffleService {
+            port: shuffle.port,
+            directory: shuffle.directory,
+            memory: shuffle.memory,
         }),
     }
 }

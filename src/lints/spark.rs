@@ -127,13 +127,29 @@ pub(super) const LINTS: &[Lint] = &[
     Lint {
         name: "dynamic-allocation",
         title: "Executors that come and go take their shuffle files along",
-        reason: "Spark stops at the start where neither an external shuffle service nor shuffle tracking is on, and \
-                 provision runs no shuffle service",
+        reason: "Spark stops at the start where neither an external shuffle service nor shuffle tracking is on; where \
+                 jobs look for a service that does not answer, Mesos gives them up at their first executor, and they hang",
         examples: &[
             "spark.defaults.spark.dynamicAllocation.enabled=true",
             "spark.defaults.spark.shuffle.service.enabled=true",
         ],
         found: Found::Looking { needs: SPARK, find: dynamic_allocation },
+    },
+    Lint {
+        name: "shuffle-service",
+        title: "Jobs and a shuffle service that do not find each other",
+        reason: "executors find the service of their agent at its port, and it finds what they wrote under the path \
+                 that they wrote to; it knows no secret of theirs",
+        examples: &[
+            "spark.shuffle_service={}\nspark.defaults.spark.shuffle.service.port=7447",
+            "spark.shuffle_service={}\nspark.defaults.spark.shuffle.service.enabled=false",
+            "spark.shuffle_service={}\nspark.defaults.spark.executorEnv.SPARK_LOCAL_DIRS=/data",
+            "spark.shuffle_service={}\n\
+             spark.defaults.spark.mesos.executor.docker.volumes=/data:/var/lib/spark-shuffle:rw",
+            "spark.shuffle_service={}\nspark.defaults.spark.mesos.network.name=weave",
+            "spark.shuffle_service={}\nspark.defaults.spark.authenticate=true",
+        ],
+        found: Found::Looking { needs: SPARK, find: shuffle_service },
     },
     Lint {
         name: "event-logs",
@@ -442,22 +458,85 @@ fn dynamic_allocation(look: &Look<'_>) -> Vec<Hit> {
     let on = |key: &str| property(look, key) == Some("true");
     let mut hits = Vec::new();
     let tracked = on("spark.dynamicAllocation.shuffleTracking.enabled");
-    let served = on("spark.shuffle.service.enabled");
+    let ours = look.inventory.spark.as_ref().is_some_and(|spark| spark.shuffle.is_some());
+    let asked = on("spark.shuffle.service.enabled");
+    let served = property(look, "spark.shuffle.service.enabled").map_or(ours, |_| asked);
     if on("spark.dynamicAllocation.enabled") && !tracked && !served {
         let message = "Spark starts no job: executors that end would take shuffle files along";
         hits.push(Hit::error(
             "spark.defaults.spark.dynamicAllocation.enabled",
             message,
-            "set spark.dynamicAllocation.shuffleTracking.enabled: true (Spark 3.0)",
+            match ours {
+                false => {
+                    "write spark.shuffle_service: {}, or set spark.dynamicAllocation.shuffleTracking.enabled: true \
+                     (Spark 3.0)"
+                }
+                true => "delete the line spark.shuffle.service.enabled: false",
+            },
         ));
     }
-    if served {
-        let message =
-            "executors fail on agents without an external shuffle service, and provision runs none";
+    if asked && !ours {
+        let message = "jobs hang at their first executor where no shuffle service answers, and this inventory asks for none";
         hits.push(Hit::warning(
             "spark.defaults.spark.shuffle.service.enabled",
             message,
-            "delete the line for spark.dynamicAllocation.shuffleTracking.enabled, or allow it with how it is run",
+            "write spark.shuffle_service: {} for the line, or allow it with how it is run",
+        ));
+    }
+    hits
+}
+
+/// Source: apache/spark 3.5.1: `BlockManager` (the address of an executor's service is its own, with the service's
+/// port), `Utils.getConfiguredLocalDirs`, `MesosSchedulerBackendUtil`, `SecurityManager`.
+fn shuffle_service(look: &Look<'_>) -> Vec<Hit> {
+    let spark = look.inventory.spark.as_ref();
+    let Some(shuffle) = spark.and_then(|spark| spark.shuffle.as_ref()) else { return Vec::new() };
+    let mut hits = Vec::new();
+    let mut error = |key: &str, message: String, help: &str| {
+        hits.push(Hit::error(format!("spark.defaults.{key}"), message, help));
+    };
+    let said = |key| property(look, key).map(str::trim).filter(|text| !text.is_empty());
+    let (port, directory) = (shuffle.port.to_string(), shuffle.directory.as_str());
+    let key = "spark.shuffle.service.port";
+    if let Some(other) = said(key).filter(|said| *said != port) {
+        let message =
+            format!("jobs look for the shuffle service on port {other}, and it listens on {port}");
+        error(key, message, "delete the line; its port is `spark.shuffle_service.port`");
+    }
+    let key = "spark.executorEnv.SPARK_LOCAL_DIRS";
+    if let Some(other) = said(key).filter(|said| *said != directory) {
+        let message = format!(
+            "executors keep their files in {other}, and the shuffle service serves those in {directory}"
+        );
+        error(key, message, "delete the line; the directory is `spark.shuffle_service.directory`");
+    }
+    let key = "spark.mesos.executor.docker.volumes";
+    let mounts =
+        |text: &str| text.split(',').any(|one| one.split(':').any(|it| it.trim() == directory));
+    if said(key).is_some_and(mounts) {
+        let message = format!("{directory} is mounted twice, and no container starts with that");
+        error(key, message, "delete it here; `spark.shuffle_service` mounts it");
+    }
+    let key = "spark.mesos.network.name";
+    if let Some(network) = said(key) {
+        let message = format!(
+            "executors in the network {network} do not reach their agent's shuffle service"
+        );
+        error(key, message, "delete the line, or `spark.shuffle_service`");
+    }
+    let key = "spark.authenticate";
+    if said(key) == Some("true") {
+        let message =
+            "the shuffle service is given no secret, so jobs that authenticate cannot use it"
+                .to_owned();
+        error(key, message, "delete the line, or `spark.shuffle_service`");
+    }
+    let key = "spark.shuffle.service.enabled";
+    if said(key) == Some("false") {
+        hits.push(Hit::warning(
+            format!("spark.defaults.{key}"),
+            "the shuffle service runs on every agent, and no job uses it",
+            "delete the line, or allow it where jobs ask for it themselves",
         ));
     }
     hits

@@ -15,7 +15,7 @@ use crate::mesos::master::Listed;
 use crate::resource::drain::GRACE_SECS;
 use crate::resource::service::State;
 use crate::resource::{Gap, Resource, offers};
-use crate::tasks::{Task, agents};
+use crate::tasks::{Task, agents, shuffle};
 
 /// What happens to an agent that serves now, and to what runs on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,6 +43,10 @@ pub enum Restart {
     InPlace,
     /// Its Docker engine restarts, whatever else does.
     Engine,
+    /// The shuffle service of its executors restarts: it will not know them, nor what they have written.
+    Shuffle,
+    /// The shuffle service of its executors stops, and jobs that were started with it find it nowhere.
+    Unserved,
     /// It stops.
     Stops,
     /// Its host boots.
@@ -81,6 +85,10 @@ pub enum Hit {
     Agent,
     /// It restarts the engine that the agent's tasks run in.
     Engine,
+    /// It restarts the shuffle service of the agent's executors.
+    Shuffle,
+    /// It stops the shuffle service of the agent's executors.
+    Unserved,
     /// It stops the agent.
     Stops,
     /// It stops the agent for good.
@@ -100,6 +108,8 @@ pub fn hit(action: &Action, gaps: &[Gap]) -> Option<Hit> {
         Resource::Reboot(_) => Hit::Boots,
         Resource::Service(service) => match (service.unit.as_str(), service.state) {
             ("docker", _) => Hit::Engine,
+            (shuffle::UNIT, State::Running) => Hit::Shuffle,
+            (shuffle::UNIT, _) => Hit::Unserved,
             ("mesos-slave" | "mesos-agent", State::Running) => Hit::Agent,
             // By hand: it comes back.
             ("mesos-slave" | "mesos-agent", State::Stopped) if action.task == Task::Agents => {
@@ -164,6 +174,10 @@ pub fn disruptions(
                 _ if hits.contains(&Hit::Stops) => Restart::Stops,
                 _ if hits.contains(&Hit::Drains) => Restart::Drained,
                 _ if hits.contains(&Hit::Engine) => Restart::Engine,
+                _ if hits.contains(&Hit::Shuffle) => Restart::Shuffle,
+                _ if hits.contains(&Hit::Unserved) && !hits.contains(&Hit::Agent) => {
+                    Restart::Unserved
+                }
                 _ => Restart::InPlace,
             };
             let ends = frameworks.map(|all| ends(all, &now.info.id, &restart));
@@ -203,7 +217,9 @@ impl Disruption {
     /// where nobody could say.
     pub fn drains(&self, hit: Hit) -> bool {
         let ends = self.ends.as_ref().is_none_or(|jobs| !jobs.is_empty());
-        self.before == Before::Drained && (ends || self.comes_anew(hit))
+        // A job that looks for a service that is gone is not helped by starting its executors elsewhere.
+        let helps = self.restart != Restart::Unserved;
+        self.before == Before::Drained && helps && (ends || self.comes_anew(hit))
     }
 
     /// Whether the agent that is there now ends for good, so that nothing new may come to it.
@@ -212,6 +228,21 @@ impl Disruption {
             Restart::NewId { .. } => hit == Hit::Agent,
             Restart::Leaves => true,
             _ => false,
+        }
+    }
+}
+
+impl Disruption {
+    fn unserved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shuffle service of its executors stops")?;
+        match &self.ends {
+            None => f.write_str("; what runs there could not be asked"),
+            Some(jobs) if jobs.is_empty() => f.write_str("; nothing runs there now"),
+            Some(jobs) => {
+                let jobs: Vec<String> = jobs.iter().map(Job::to_string).collect();
+                let jobs = jobs.join(", ");
+                write!(f, "; whoever was started with it fails then, so let {jobs} end first")
+            }
         }
     }
 }
@@ -229,6 +260,12 @@ impl fmt::Display for Disruption {
             Restart::NewId { reason } => write!(f, "the agent gets a new id ({reason})")?,
             Restart::InPlace => f.write_str("the agent restarts in place")?,
             Restart::Engine => f.write_str("the Docker engine under the agent restarts")?,
+            Restart::Shuffle => {
+                f.write_str(
+                    "the shuffle service of its executors restarts, and knows none of them then",
+                )?;
+            }
+            Restart::Unserved => return self.unserved(f),
             Restart::Stops => f.write_str("the agent stops")?,
             Restart::Boots => f.write_str("its host boots")?,
             Restart::Drained => write!(f, "what runs on the agent gets {GRACE_SECS} s to end")?,

@@ -26,13 +26,22 @@ pub struct Service {
     pub stamp: String,
     /// Shell lines between stop and start, when the change needs them.
     pub between: Option<String>,
-    /// A command that succeeds once the service answers; tried for 30 s after a start.
-    pub ready: Option<&'static str>,
+    /// What tells, after a start, that the service answers; nothing goes on before.
+    pub ready: Option<Ready>,
     /// How it is told whether a process that nobody of ours ever started runs as wanted.
     pub evidence: Option<Box<Evidence>>,
     /// Files of which one must exist for the service to make sense here. Where none does, the unit is
     /// left stopped and disabled, and that is reported as `not_run`.
     pub needs: Vec<String>,
+}
+
+/// How it is told that a service answers that was just started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// A command that succeeds then.
+    pub command: String,
+    /// Seconds that it is tried for, twice in each; its own time comes on top.
+    pub secs: u32,
 }
 
 /// What a unit should be.
@@ -90,9 +99,10 @@ impl Service {
     }
 
     fn wait(&self) -> String {
-        self.ready.map_or_else(String::new, |ready| {
+        self.ready.as_ref().map_or_else(String::new, |Ready { command, secs }| {
             format!(
-                "\nn=0\nuntil {ready} 2>/dev/null; do\n  n=$((n + 1)); [ $n -lt 60 ] || {{ {ready} || :; gave_up does not answer; }}\n  sleep 0.5\ndone"
+                "\nn=0\nuntil {command} 2>/dev/null; do\n  n=$((n + 1)); [ $n -lt {} ] || {{ {command} || :; gave_up does not answer; }}\n  sleep 0.5\ndone",
+                secs * 2
             )
         })
     }

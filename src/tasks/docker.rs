@@ -8,7 +8,7 @@ use crate::resource::fetched;
 use crate::resource::file::File;
 use crate::resource::image::{Image, Origin};
 use crate::resource::package::Packages;
-use crate::resource::service::Service;
+use crate::resource::service::{Ready, Service};
 use crate::template::contexts::{ProxyEnvironment, ProxyUnit, Variable};
 
 pub(super) const CARD: Card =
@@ -80,7 +80,7 @@ fn engine(world: &World<'_>, package: &str) -> Result<Vec<Wish>, String> {
     let paths = inputs.iter().map(|file| file.path.clone()).collect();
     let mut service =
         Service::running("docker", digest_of(digest.iter().map(String::as_str)), paths);
-    service.ready = Some("docker version >/dev/null");
+    service.ready = Some(Ready { command: "docker version >/dev/null".to_owned(), secs: 30 });
     // What a process was told of proxies stands in no file that it read itself.
     if unproxied {
         let value = serde_json::Value::Object(docker.daemon.clone());

@@ -24,6 +24,7 @@ pub(crate) mod image;
 mod masters;
 pub mod mesos;
 mod retired;
+pub(crate) mod shuffle;
 mod smoke;
 mod spark;
 mod tls;
@@ -83,6 +84,8 @@ tasks! {
     Znodes(znodes),
     /// Weights of roles.
     Weights(weights),
+    /// Spark's external shuffle service, before executors and whoever is told to use it.
+    Shuffle(shuffle),
     /// Mesos agents.
     Agents(agents),
     /// Spark on clients.

@@ -119,9 +119,12 @@ pub(super) fn files(
 }
 
 /// The number in the name of a Java of Debian's; others are where their packagers put them.
-fn openjdk(package: &str) -> Option<u32> {
+pub(super) fn openjdk(package: &str) -> Option<u32> {
     package.strip_prefix("openjdk-").and_then(compatibility::java_of_package)
 }
+
+/// What executors' containers see of their agent, and those of drivers that the dispatcher starts.
+const VOLUMES: &str = "spark.mesos.executor.docker.volumes";
 
 /// Lines of spark-defaults.conf: ours, with the user's in their place.
 pub(super) fn settings(inventory: &Inventory, spark: &Spark) -> BTreeMap<String, String> {
@@ -148,9 +151,16 @@ pub(super) fn settings(inventory: &Inventory, spark: &Spark) -> BTreeMap<String,
         settings.insert("spark.history.fs.logDirectory", history.url());
         settings.insert("spark.history.ui.port", history.port.to_string());
     }
+    if let Some(shuffle) = &spark.shuffle {
+        settings.insert("spark.shuffle.service.enabled", "true".to_owned());
+        settings.insert("spark.shuffle.service.port", shuffle.port.to_string());
+        // Drivers keep theirs where they are: nobody serves what is theirs.
+        settings.insert("spark.executorEnv.SPARK_LOCAL_DIRS", shuffle.directory.clone());
+    }
     let mut settings: BTreeMap<String, String> =
         settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     settings.extend(spark.defaults.clone());
+    let mut mounts: Vec<String> = Vec::new();
     if spark.dispatcher.is_some() {
         // A driver shows the certificate of the agent that it starts on.
         let told = tls::through_links(inventory, SECRETS).unwrap_or_default();
@@ -163,13 +173,14 @@ pub(super) fn settings(inventory: &Inventory, spark: &Spark) -> BTreeMap<String,
             inventory.mesos.credentials.framework.is_some() || inventory.mesos.tls.is_some();
         let secrets = secrets.then(|| format!("{SECRETS}:{SECRETS}:ro"));
         let logs = spark.history.as_ref().and_then(History::local);
-        let volumes = settings.get("spark.mesos.executor.docker.volumes").cloned();
-        let ours = secrets.into_iter().chain(logs.map(|path| format!("{path}:{path}:rw")));
-        let all: Vec<String> =
-            volumes.into_iter().filter(|it| !it.is_empty()).chain(ours).collect();
-        if !all.is_empty() {
-            settings.insert("spark.mesos.executor.docker.volumes".to_owned(), all.join(","));
-        }
+        mounts.extend(secrets);
+        mounts.extend(logs.map(|path| format!("{path}:{path}:rw")));
+    }
+    mounts.extend(spark.shuffle.iter().map(|it| format!("{0}:{0}:rw", it.directory)));
+    if !mounts.is_empty() {
+        let volumes = settings.remove(VOLUMES).filter(|it| !it.is_empty());
+        let all: Vec<String> = volumes.into_iter().chain(mounts).collect();
+        settings.insert(VOLUMES.to_owned(), all.join(","));
     }
     settings
 }

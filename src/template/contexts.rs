@@ -45,6 +45,7 @@ contexts! {
     SparkEnv => "spark/spark-env.sh",
     Dispatcher => "spark/spark-dispatcher.service",
     SparkHistory => "spark/spark-history.service",
+    SparkShuffle => "spark/spark-shuffle.service",
     PiInImage => "smoke/pi-in-image.sh",
     PiThroughMesos => "smoke/pi-through-mesos.sh",
     PiInClusterMode => "smoke/pi-in-cluster-mode.sh",
@@ -137,14 +138,16 @@ pub struct SparkSubmit {
     pub user: String,
 }
 
-/// conf/spark-defaults.conf of clients and the dispatcher.
+/// conf/spark-defaults.conf of clients and the dispatcher; and /etc/spark-shuffle/spark-defaults.conf, with those that
+/// the shuffle service reads.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SparkDefaults {
     /// Ours, with those of `spark.defaults` in their place.
     pub settings: Vec<Line>,
 }
 
-/// conf/spark-env.sh of clients and the dispatcher.
+/// conf/spark-env.sh of clients and the dispatcher; and /etc/spark-shuffle/spark-env.sh, with what the shuffle service
+/// reads and its memory.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SparkEnv {
     /// The host's address.
@@ -181,6 +184,19 @@ pub struct SparkHistory {
     pub home: &'static str,
     /// `spark.user`.
     pub user: String,
+}
+
+/// /etc/systemd/system/spark-shuffle.service.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SparkShuffle {
+    /// Where this version of Spark is.
+    pub home: String,
+    /// `spark.user`.
+    pub user: String,
+    /// The directory of its spark-defaults.conf and spark-env.sh.
+    pub configuration: &'static str,
+    /// `spark.shuffle_service.directory`: a path that needs no quoting anywhere.
+    pub directory: String,
 }
 
 /// The proof that the image runs, on an agent.

@@ -106,11 +106,27 @@ fn properties(text: &str) -> BTreeMap<String, String> {
 /// The words of a unit's ExecStart as systemd runs them: read by systemd itself, which shows them quoted as
 /// for a shell, before it replaces variables.
 fn command_line(unit: &str) -> Vec<String> {
+    let lines = command_lines(unit);
+    let [line] = &lines[..] else { panic!("{} commands: {unit}\n{lines:?}", lines.len()) };
+    assert_eq!(line[0], "/bin/true");
+    line[1..].iter().map(|word| without_variables(word)).collect()
+}
+
+/// The same of each of its commands, the program first.
+fn command_lines(unit: &str) -> Vec<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tried.service");
     // The programs need not be here.
     let program = unit.replace("ExecStart=/usr/bin/java ", "ExecStart=/bin/true ");
-    let program = program.replace("ExecStart=/opt/spark/bin/spark-class ", "ExecStart=/bin/true ");
+    let program: String = program
+        .lines()
+        .map(|line| match line.split_once("/bin/spark-class ") {
+            Some((start, rest)) if start.starts_with("ExecStart=/opt/spark") => {
+                format!("ExecStart=/bin/true {rest}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
     fs::write(&file, program).unwrap();
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).arg(&file).env("SYSTEMD_LOG_LEVEL", "debug");
@@ -122,15 +138,11 @@ fn command_line(unit: &str) -> Vec<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     let block = text.split("-> Unit tried.service:").nth(1).unwrap_or_else(|| panic!("{text}"));
-    let lines: Vec<&str> =
-        block.lines().filter_map(|line| line.trim().strip_prefix("Command Line: ")).collect();
-    let [line] = lines[..] else { panic!("{} commands: {unit}\n{lines:?}", lines.len()) };
-    let words = shown(line);
-    assert_eq!(words[0], "/bin/true");
-    // Source: systemd.service(5): "$$" is "$", and any other "$" would be replaced.
-    words[1..].iter().map(|word| without_variables(word)).collect()
+    let lines = block.lines().filter_map(|line| line.trim().strip_prefix("Command Line: "));
+    lines.map(shown).collect()
 }
 
+/// Source: systemd.service(5): "$$" is "$", and any other "$" would be replaced.
 fn without_variables(word: &str) -> String {
     let rest = word.replace("$$", "");
     assert!(!rest.contains('$'), "`{word}` names a variable");
@@ -282,6 +294,40 @@ fn a_proxys_password_is_in_files_of_root_alone() {
         }
     }
     assert!(holding > 1);
+}
+
+/// Before the shuffle service starts, what was left is removed as systemd reads the unit: unless an executor is there,
+/// and never anything else.
+#[test]
+fn what_no_executor_uses_is_removed_before_the_shuffle_service_starts() {
+    let path = format!("{}/inventories/production.yaml", env!("CARGO_MANIFEST_DIR"));
+    let inventory =
+        world::inventory(&fs::read_to_string(path).unwrap(), &["spark.shuffle_service={}"]);
+    let lines = command_lines(&written(&inventory, "/spark-shuffle.service"));
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    let first = lines.iter().find(|words| words[0] == "/bin/sh").unwrap();
+    let words = first.iter().map(|word| without_variables(word));
+    let words: Vec<String> = words.map(|word| word.replace("/var/lib/spark-shuffle", at)).collect();
+    let run = || assert!(Command::new(&words[0]).args(&words[1..]).status().unwrap().success());
+
+    let left = [
+        "blockmgr-0b8ab130-500e-4cf8-8f8b-4aaa9215be4e",
+        "spark-744d0cc2-2d9c-4a34-9018-93d403a338e7",
+    ];
+    let others = ["blockmgr-of-mine", "data"];
+    for name in left.iter().chain(&others) {
+        fs::create_dir_all(folder.path().join(name).join("0c")).unwrap();
+    }
+    let there = |names: &[&str]| names.iter().filter(|it| folder.path().join(it).exists()).count();
+    let mut executor =
+        Command::new("sleep").arg("600").env("SPARK_LOCAL_DIRS", at).spawn().unwrap();
+    run();
+    assert_eq!(there(&left), 2);
+    executor.kill().unwrap();
+    executor.wait().unwrap();
+    run();
+    assert_eq!((there(&left), there(&others)), (0, 2));
 }
 
 /// Every unit that we write is one for systemd.

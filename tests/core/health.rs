@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use provision::ground::HostName;
-use provision::health::{Data, Question, Running, probe, replies, running};
+use provision::health::{Data, Question, Running, answers_shuffle, probe, replies, running};
 use provision::mesos::asking::CURL;
 
 use super::support::world;
@@ -73,6 +73,51 @@ fn a_component_is_heard_with_curl_and_without() {
                 .collect();
             assert_eq!(found, [(200, BODY), (0, ""), (404, BODY)], "{shell:?} {path}");
         }
+    }
+}
+
+/// A shuffle service is asked in its own protocol by every shell, and its answer is shown whatever it is; the request
+/// is whole when the answer is awaited.
+#[test]
+fn a_shuffle_service_is_asked_in_its_own_protocol() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let answer = [&[0, 0, 0, 0, 0, 0, 0, 34, 4, 0, 0, 0, 0, 0, 0, 0, 1][..], &[b'\'', 10, 0, 255]];
+    let answer = answer.concat();
+    let said = answer.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut asked = [0; 30];
+            stream.read_exact(&mut asked).expect("a whole request");
+            let wanted = [
+                &[0, 0, 0, 0, 0, 0, 0, 30, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9, 10][..],
+                &[0; 8],
+            ];
+            assert_eq!(asked, *wanted.concat());
+            let _ = stream.write_all(&said);
+        }
+    });
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = closed.local_addr().expect("its address").port();
+    drop(closed);
+    let at = |port| Question::Shuffle("127.0.0.1".to_owned(), port);
+    let questions = [at(nobody), at(port), at(nobody), at(port)];
+    let hex: String = answer.iter().map(|byte| format!("{byte:02x}")).collect();
+    for shell in [&["sh"][..], &["dash"], &["bash"], &["busybox", "sh"]] {
+        let run = |script: &str| {
+            let program = which::which(shell[0]).expect("tests/assets/tools.sh installs it");
+            Command::new(program).args(&shell[1..]).args(["-c", script]).output().expect("a shell")
+        };
+        let output = run(&probe(&questions).script("N0NCE"));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let sections = probe(&questions).read("N0NCE", &text).expect("a whole answer");
+        let replies = replies(&questions, &sections);
+        let [silent, heard] = [nobody, port].map(|port| &replies[&at(port)]);
+        assert_eq!((silent.status, silent.body.as_str()), (0, ""), "{shell:?}");
+        assert_eq!((heard.status, heard.body.as_str()), (200, hex.as_str()), "{shell:?}");
+        assert!(run(&answers_shuffle("127.0.0.1", port)).status.success(), "{shell:?}");
+        assert!(!run(&answers_shuffle("127.0.0.1", nobody)).status.success(), "{shell:?}");
     }
 }
 

@@ -48,6 +48,26 @@ fn demo() {
     insta::assert_snapshot!(shown(&inventory("demo", &[])));
 }
 
+/// Ours is on every address of every agent; that of somebody else is said too, and that it is not ours.
+#[test]
+fn a_shuffle_service_is_reached_by_drivers_and_executors() {
+    let said = |sets: &[&str]| {
+        let shown = table(&open(&inventory("demo", sets)));
+        let line = shown.lines().find(|line| line.contains("shuffle")).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let ours = said(&["spark.shuffle_service.port=7447"]);
+    assert_eq!(
+        ours,
+        "shuffle: a[1:2] Spark's shuffle service 7447 every address agents, clients none"
+    );
+    let others = said(&[
+        "spark.defaults.spark.shuffle.service.enabled=true",
+        "spark.defaults.spark.shuffle.service.port=7447",
+    ]);
+    assert!(others.contains("7447 not ours agents, clients"), "{others}");
+}
+
 #[test]
 fn everything_open() {
     insta::assert_snapshot!(table(&open(&inventory("demo", &OPEN))));

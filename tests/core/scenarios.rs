@@ -3,6 +3,7 @@
 use provision::ground::HostName;
 use provision::health::Member;
 use provision::plan::{Scope, text};
+use provision::resource::file::{Content, File};
 use provision::tasks::{Task, Wish};
 
 use super::support::world::{Reach, World, inventory};
@@ -470,6 +471,99 @@ fn a_history_server_comes_moves_and_goes() {
     assert_eq!(shown(&world), "No changes. The cluster matches the inventory.\n");
     let runs = |name: &str| world.machines[&host(name)].serves("spark-history");
     assert!(runs("m1") && !runs("c1"));
+}
+
+/// The shuffle service is on every agent, comes before clients are told of it and goes after they forget it; what it
+/// does not read starts it anew nowhere.
+#[test]
+fn a_shuffle_service_comes_before_its_jobs_and_goes_after_them() {
+    let mut world = converged();
+    let with = |sets: &[&str]| fresh(&[&["spark.shuffle_service={}"], sets].concat()).inventory;
+    world.inventory = with(&[]);
+    insta::assert_snapshot!(shown(&world));
+    let (_, plan) = world.plan(&Scope::default());
+    let tasks: Vec<_> = plan.stages.iter().filter_map(|stage| stage.task).collect();
+    let at = |task| tasks.iter().position(|it| *it == task).unwrap();
+    assert!(at(Task::Shuffle) < at(Task::Spark), "{tasks:?}");
+    world.apply(&plan, |_, _, _| ());
+    let (view, plan) = world.plan(&Scope::default());
+    assert_eq!(text::plan(&plan), "No changes. The cluster matches the inventory.\n");
+    let health = &view.observed.judged.health[&Task::Shuffle];
+    assert_eq!(health.members.values().collect::<Vec<_>>(), [&Member::Serving; 2]);
+
+    world.inventory = with(&["spark.defaults.spark.cores.max=3", "spark.env={A: b}"]);
+    let plan = shown(&world);
+    assert!(plan.contains("spark-defaults.conf") && !plan.contains("spark-shuffle"), "{plan}");
+    world.inventory = with(&["spark.defaults.spark.shuffle.io.serverThreads=4"]);
+    let plan = shown(&world);
+    assert!(plan.contains("service spark-shuffle: restart: spark-defaults.conf changed"), "{plan}");
+    world.inventory = with(&[]);
+
+    stop(&mut world, "a1", "spark-shuffle");
+    assert!(shown(&world).contains("a1: service spark-shuffle: inactive → active"));
+    mended(world.clone());
+
+    world.inventory = fresh(&[]).inventory;
+    let (_, plan) = world.plan(&Scope::default());
+    let tasks: Vec<_> = plan.stages.iter().filter_map(|stage| stage.task).collect();
+    let at = |task| tasks.iter().position(|it| *it == task).unwrap();
+    assert!(at(Task::Spark) < at(Task::Retired), "{tasks:?}");
+    world.apply(&plan, |_, _, _| ());
+    assert_eq!(shown(&world), "No changes. The cluster matches the inventory.\n");
+    assert!(["a1", "a2"].iter().all(|name| !world.machines[&host(name)].serves("spark-shuffle")));
+}
+
+/// Executors write where the service of their agent reads, under one path, beside what else they are given.
+#[test]
+fn executors_and_the_shuffle_service_see_one_directory() {
+    let sets = [
+        "spark.shuffle_service={directory: /data/spark-shuffle, port: 7447, memory: 2GB}",
+        "spark.defaults.spark.mesos.executor.docker.volumes=/a:/a:ro",
+        "spark.defaults.spark.shuffle.cleaner.interval=5s",
+        "spark.env={JAVA_HOME: /opt/java, SPARK_DAEMON_MEMORY: 7g}",
+    ];
+    let view = fresh(&sets).look();
+    let files: Vec<(HostName, File)> = view
+        .desired
+        .tasks
+        .values()
+        .flatten()
+        .flat_map(|(host, all)| all.iter().map(move |wish| (host, wish)))
+        .filter_map(|(host, wish)| Some((host.clone(), wish.resource.get::<File>()?.clone())))
+        .collect();
+    let text = |name: &str, end: &str| {
+        let mine = |(on, file): &&(HostName, File)| on == &host(name) && file.path.ends_with(end);
+        let (_, file) = files.iter().find(mine).unwrap_or_else(|| panic!("{name} has no {end}"));
+        match &file.content {
+            Content::Text(text) => text.clone(),
+            Content::Secret { .. } => panic!("{end} is secret"),
+        }
+    };
+    let jobs = text("c1", "/conf/spark-defaults.conf");
+    for line in [
+        "spark.shuffle.service.enabled true",
+        "spark.shuffle.service.port 7447",
+        "spark.executorEnv.SPARK_LOCAL_DIRS /data/spark-shuffle",
+        "spark.mesos.executor.docker.volumes /a:/a:ro,/data/spark-shuffle:/data/spark-shuffle:rw",
+    ] {
+        assert!(jobs.lines().any(|it| it == line), "{line} in {jobs}");
+    }
+    let own = text("a1", "/etc/spark-shuffle/spark-defaults.conf");
+    let lines: Vec<&str> = own.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "spark.shuffle.cleaner.interval 5s",
+            "spark.shuffle.service.enabled true",
+            "spark.shuffle.service.port 7447"
+        ]
+    );
+    let environment = text("a1", "/etc/spark-shuffle/spark-env.sh");
+    assert!(
+        environment.contains("JAVA_HOME=/opt/java\nexport SPARK_DAEMON_MEMORY=2048m"),
+        "{environment}"
+    );
+    assert!(text("a1", "spark-shuffle.service").contains("ReadWritePaths=/data/spark-shuffle\n"));
 }
 
 /// Whoever writes an event log finds the directory, in the container of a driver too; what is elsewhere is not made.

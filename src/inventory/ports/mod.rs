@@ -314,8 +314,14 @@ fn spark(inventory: &Inventory) -> Vec<OpenPort> {
             &drivers,
         )
     });
-    let shuffle = spark.defaults.get("spark.shuffle.service.enabled").map(String::as_str);
-    if shuffle == Some("true") {
+    let asked = spark.defaults.get("spark.shuffle.service.enabled").map(String::as_str);
+    if let Some(shuffle) = &spark.shuffle {
+        // Source: Spark 3.5.1, `TransportContext.createServer`, which is given no host.
+        all.push(OpenPort {
+            binds: Binds::Every,
+            ..opened(Part::Shuffle, "Spark's shuffle service", Ports::one(shuffle.port), &drivers)
+        });
+    } else if asked == Some("true") {
         all.push(OpenPort {
             binds: Binds::Said("not ours".to_owned()),
             credential: authenticated(spark),

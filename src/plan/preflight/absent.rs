@@ -92,6 +92,10 @@ fn absent_java(spark: &Spark, wanted: u32, release: Debian) -> Problem {
     let own = "name in `spark.java` a package of a repository of your own";
     error(ABSENT, message).help(match (fits, elsewhere.is_empty()) {
         (Some(java), _) => format!("write spark.java: openjdk-{java}-jre-headless"),
+        (None, false) if spark.shuffle.is_some() => format!(
+            "Spark's clients, dispatcher and history server, and agents with `spark.shuffle_service`, go on hosts with Debian {}, or {own}",
+            list(&elsewhere, "or")
+        ),
         (None, false) => format!(
             "Spark's clients, dispatcher and history server go on hosts with Debian {}, or {own}; agents may stay, for executors have the Java of their image",
             list(&elsewhere, "or")
@@ -139,6 +143,12 @@ mod tests {
             not_there(&format!("{SPARK}allow: {{ no-such-package: x }}\n"), &[java], &knows, 13),
             []
         );
+        // Then agents need it too.
+        let served = SPARK.replace("version: 3.5.1", "version: 3.5.1, shuffle_service: {}");
+        let found = not_there(&served, &[java], "set spark\nabsent python3\n", 13);
+        let help = found[0].help.as_deref().unwrap_or_default();
+        assert!(help.contains("and agents with `spark.shuffle_service`, go on hosts"), "{help}");
+        assert!(!help.contains("may stay"), "{help}");
         // A Spark that has another.
         let old = SPARK.replace("version: 3.5.1", "version: 3.2.0, java: openjdk-8-jre-headless");
         let found = not_there(&old, &["openjdk-8-jre-headless"], "", 11);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::ground::{HostName, Problem, Severity};
 use crate::health;
-use crate::inventory::{Inventory, Listener};
+use crate::inventory::{Inventory, Listener, Spark};
 use crate::lints;
 use crate::mesos::versions::Version;
 use crate::mesos::{Finding, compatibility};
@@ -190,7 +190,8 @@ fn room(inventory: &Inventory, host: &HostName) -> Vec<(String, u64)> {
         let root = inventory.docker.daemon.get("data-root").and_then(|root| root.as_str());
         needs.push((root.unwrap_or("/var/lib/docker").to_owned(), IMAGE_KIB));
     }
-    if spark.is_some_and(|spark| spark.clients.contains(host)) {
+    let served = |spark: &Spark| spark.shuffle.is_some() && inventory.agent(host).is_some();
+    if spark.is_some_and(|spark| spark.clients.contains(host) || served(spark)) {
         needs.push(("/opt".to_owned(), SPARK_KIB));
     }
     needs
@@ -248,15 +249,19 @@ fn memory(inventory: &Inventory, host: &HostName, text: &str) -> Option<Problem>
         .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())?;
     let totals = inventory.agent(host)?.resources.totals();
     let crate::mesos::values::Value::Scalar(thousandths) = totals.get("mem")? else { return None };
-    let asked = thousandths / 1000;
-    (asked > total / 1024).then(|| Problem {
+    let (asked, total) = (thousandths / 1000, total / 1024);
+    let shuffle = inventory.spark.as_ref().and_then(|spark| spark.shuffle.as_ref());
+    let beside = shuffle.map_or(0, |shuffle| i64::try_from(shuffle.memory).unwrap_or(i64::MAX));
+    (asked > total.saturating_sub(beside)).then(|| Problem {
         severity: Severity::Warning,
         ..error(
             "memory-promised",
-            format!(
-                "its agent would offer {asked} MiB of memory and the host has {}",
-                total / 1024
-            ),
+            match shuffle {
+                None => format!("its agent would offer {asked} MiB of memory and the host has {total}"),
+                Some(_) => format!(
+                    "its agent would offer {asked} MiB of memory, its shuffle service takes {beside}, and the host has {total}"
+                ),
+            },
         )
         .help(
             "lower `mem` of its pool: what Mesos promises and the host lacks ends in killed tasks",

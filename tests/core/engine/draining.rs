@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use provision::apply::Stop;
 use provision::event::Event;
+use provision::inventory::Inventory;
 use provision::plan::{Scope, disruption};
 use provision::report::exit;
 
@@ -176,6 +177,78 @@ async fn a_drain_that_lasts_says_what_it_waits_for() {
     let line = |secs| format!("a1 is being drained: 1 task of etl (f1) ({secs} s of at most 60)");
     assert_eq!(said, [line(0), line(10), line(20)]);
     assert!(ran.position("a1: docker/service docker") > ran.position("a1: drain mesos-slave"));
+}
+
+/// The demo cluster with the shuffle service, applied.
+fn served() -> World {
+    let mut world = converged();
+    world.inventory = with_shuffle(&[]);
+    let (_, plan) = world.plan(&Scope::default());
+    world.apply(&plan, |_, _, _| ());
+    world
+}
+
+fn with_shuffle(sets: &[&str]) -> Inventory {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/inventories/demo.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    inventory(&text, &[&DEMO, &["spark.shuffle_service={}"][..], sets].concat())
+}
+
+/// What a plan of this world disrupts on a1, in words.
+fn disrupted(world: &World) -> String {
+    let (view, plan) = world.plan(&Scope::default());
+    let hits = disruption::of_plan(&plan);
+    let listed = view.observed.judged.agents.clone().unwrap();
+    let frameworks = serde_json::from_str(&world.frameworks()).unwrap();
+    let named = disruption::disruptions(&world.inventory, &hits, &listed, Some(&frameworks));
+    named.get(&host("a1")).map(ToString::to_string).unwrap_or_default()
+}
+
+/// Executors that run on would be strangers to it, and their jobs fail on that; so they end first.
+#[tokio::test(start_paused = true)]
+async fn a_shuffle_service_is_not_started_anew_under_its_executors() {
+    let mut world = served();
+    world.inventory = with_shuffle(&["spark.shuffle_service.memory=2GB"]);
+    running(&mut world, &[("f1", "a1", true)]);
+    assert_eq!(
+        disrupted(&world),
+        "the shuffle service of its executors restarts, and knows none of them then; it is drained first, for at \
+         most 60 s, and given back after; ends 1 task of etl (f1), and whatever has moved there by then"
+    );
+    let ran = apply(world, Script::default()).await;
+    let order = [
+        "a1: drain mesos-slave",
+        "a1: shuffle/service spark-shuffle",
+        "a1: reactivate mesos-slave",
+    ];
+    assert!(order.map(|call| ran.position(call)).is_sorted(), "{:#?}", ran.calls);
+    assert!(!ran.called("a2: drain"), "{:#?}", ran.calls);
+    assert_eq!(left(&ran.world), "No changes. The cluster matches the inventory.\n");
+}
+
+/// No agent is emptied for it: whoever was started with it would look for it on the next agent too.
+#[tokio::test(start_paused = true)]
+async fn a_shuffle_service_that_is_given_up_is_named_with_who_uses_it() {
+    let mut world = served();
+    world.inventory = inventory(
+        &std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/inventories/demo.yaml"))
+            .unwrap(),
+        &DEMO,
+    );
+    assert_eq!(
+        disrupted(&world),
+        "the shuffle service of its executors stops; nothing runs there now"
+    );
+    running(&mut world, &[("f1", "a1", false)]);
+    assert_eq!(
+        disrupted(&world),
+        "the shuffle service of its executors stops; whoever was started with it fails then, so let 1 task \
+         of etl (f1) end first"
+    );
+    let ran = apply(world, Script::default()).await;
+    assert!(ran.called("a1: retired/service spark-shuffle"), "{:#?}", ran.calls);
+    assert!(!ran.called("a1: drain"), "{:#?}", ran.calls);
+    assert_eq!(left(&ran.world), "No changes. The cluster matches the inventory.\n");
 }
 
 /// It used to be stopped under its jobs, which no plan named.

@@ -219,7 +219,7 @@ fn selections_restrict_and_never_match_nothing() {
         ("@play.retry", "$(paste -sd, play.retry)"),
         (
             "@nobody",
-            "groups are @zookeeper, @masters, @agents, @clients, @dispatchers, @history, @workers",
+            "groups are @zookeeper, @masters, @agents, @clients, @dispatchers, @history, @shuffle, @workers",
         ),
         ("~(a|b).*", "write a glob"),
         ("c11", "did you mean `c1`?"),

@@ -17,7 +17,7 @@ use provision::resource::file::File;
 use provision::resource::image::{Build, Image, Origin};
 use provision::resource::link::Link;
 use provision::resource::proof::NOT_RUN;
-use provision::resource::service::{Service, State};
+use provision::resource::service::{Ready, Service, State};
 use provision::resource::unpacked::Unpacked;
 use provision::resource::{Look, Resource, probe, read};
 use provision::script::Fix;
@@ -103,7 +103,7 @@ fn services_are_turned_and_stamped() {
     in_each_shell(|room| {
         let mut running = Service::running("x", sha256("inputs"), vec![]);
         running.between = Some(format!("echo between >> {}", room.text("calls")));
-        running.ready = Some("systemctl is-ready");
+        running.ready = Some(Ready { command: "systemctl is-ready".to_owned(), secs: 30 });
         for verb in ["enable", "start"] {
             room.fails_with(verb, &Resource::Service(running.clone()));
         }

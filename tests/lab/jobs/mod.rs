@@ -13,6 +13,7 @@ mod changes;
 mod plain;
 mod rungs;
 mod sharing;
+mod shuffle;
 mod smoke;
 
 /// A proof that hangs is given up after so long, in which a driver has registered even on a slow machine.
@@ -43,6 +44,7 @@ fn lab_a_user_s_job_runs_and_anyone_can_see_it() {
     changes::an_additive_change_kills_no_driver(&mut lab, &submits);
     changes::a_leader_that_is_killed_disturbs_no_job(&lab);
     plain::who_has_ended_is_in_the_history(&lab);
+    shuffle::what_executors_wrote_outlives_them(&lab);
     rungs::of_jobs_that_hang(&lab);
     rungs::of_masters_without_a_leader(&lab);
 }

@@ -21,8 +21,33 @@ while os.path.exists("/run/jobs/" + name + ".held"):
 print(name, "ends well:", context.parallelize(range(1000), 4).sum(), flush=True)
 "#;
 
+/// The same of a job that shuffles: what its second count reads was written by the first.
+const SHUFFLING: &str = r#"import os, sys, time
+from pyspark.sql import SparkSession
+name = sys.argv[1]
+context = SparkSession.builder.appName(name).getOrCreate().sparkContext
+mapped = context.accumulator(0)
+def pair(n):
+    mapped.add(1)
+    return n % 10, n
+sums = context.parallelize(range(1000), 4).map(pair).reduceByKey(lambda one, other: one + other, 4)
+print(name, "works:", sums.values().sum(), flush=True)
+while os.path.exists("/run/jobs/" + name + ".held"):
+    time.sleep(0.2)
+print(f"{name} ends well: {sums.values().sum()}, mapped: {mapped.value}", flush=True)
+"#;
+
+/// The script of the plain job.
+const PLAIN: &str = "job.py";
+
+/// The script of the one that shuffles.
+pub(crate) const SHUFFLES: &str = "shuffling.py";
+
 pub(crate) fn moves_in(lab: &Lab) {
-    lab.on(AT, &format!("install -d -o spark /run/jobs; cat > /run/jobs/job.py <<'END'\n{JOB}END"));
+    lab.on(AT, "install -d -o spark /run/jobs");
+    for (name, text) in [(PLAIN, JOB), (SHUFFLES, SHUFFLING)] {
+        lab.on(AT, &format!("cat > /run/jobs/{name} <<'END'\n{text}END"));
+    }
 }
 
 /// A job of the user's, in client mode.
@@ -34,20 +59,34 @@ pub(crate) struct Job<'a> {
 impl<'a> Job<'a> {
     /// Submits it with these properties, and goes on at once.
     pub(crate) fn submit(lab: &'a Lab, name: &'static str, properties: &[&str]) -> Job<'a> {
-        let properties: Vec<String> =
-            properties.iter().map(|property| format!("--conf {property}")).collect();
-        Job::submit_with(lab, name, &properties.join(" "))
+        Job::submit_script(lab, name, PLAIN, properties)
     }
 
-    /// The same with any options of spark-submit.
+    /// The same of another script.
+    pub(crate) fn submit_script(
+        lab: &'a Lab,
+        name: &'static str,
+        script: &str,
+        properties: &[&str],
+    ) -> Job<'a> {
+        let properties: Vec<String> =
+            properties.iter().map(|property| format!("--conf {property}")).collect();
+        Job::run(lab, name, script, &properties.join(" "))
+    }
+
+    /// The plain one with any options of spark-submit.
     pub(crate) fn submit_with(lab: &'a Lab, name: &'static str, options: &str) -> Job<'a> {
+        Job::run(lab, name, PLAIN, options)
+    }
+
+    fn run(lab: &'a Lab, name: &'static str, script: &str, options: &str) -> Job<'a> {
         let at = format!("/run/jobs/{name}");
         lab.on(
             AT,
             &format!(
                 "rm -f {at}.*; touch {at}.held; systemd-run -q --collect --unit=job-{name} --uid=spark \
                  -p WorkingDirectory=/run/jobs sh -c '/opt/spark/bin/spark-submit {options} \
-                 /run/jobs/job.py {name} >{at}.out 2>{at}.err; echo $? >{at}.rc'"
+                 /run/jobs/{script} {name} >{at}.out 2>{at}.err; echo $? >{at}.rc'"
             ),
         );
         Job { lab, name }

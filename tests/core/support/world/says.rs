@@ -60,6 +60,13 @@ impl World {
                     .filter(|line| line.starts_with("timeout"))
                     .map(|_| foreign(&self.four_letters(host)))
                     .collect(),
+                // As recorded of Spark 3.5.1's.
+                "shuffle" => match machine.serves("spark-shuffle") {
+                    true => {
+                        "00000000000000220400000000000000010000000d0b0000000000000000\n".to_owned()
+                    }
+                    false => "\n".to_owned(),
+                },
                 "ensemble" if body.contains("if [ -e /var") && !machine.stamped("zookeeper") => {
                     String::new()
                 }
