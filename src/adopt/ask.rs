@@ -143,8 +143,10 @@ r connection printenv SSH_CONNECTION
 r addresses hostname -I
 r packages dpkg-query -W -f '${Package} ${db:Status-Status} ${Version}\n'
 f /etc/mesos/* /etc/mesos-master/* /etc/mesos-master/*/* /etc/mesos-slave/* /etc/mesos-slave/*/* \
-  /etc/mesos-agent/* /etc/mesos-agent/*/* /etc/default/mesos /etc/default/mesos-master \
-  /etc/default/mesos-slave /etc/default/mesos-agent /etc/docker/daemon.json
+  /etc/mesos-agent/* /etc/mesos-agent/*/* /etc/docker/daemon.json
+for i in /etc/default/mesos /etc/default/mesos-master /etc/default/mesos-slave /etc/default/mesos-agent; do
+  if [ -f "$i" ]; then r "file $i" blot "$i"; fi
+done
 for c in $(sed -n 's,^file://,,p' /etc/mesos-master/credentials /etc/mesos-slave/credential /etc/mesos-agent/credential 2>/dev/null) \
   $(cat /etc/mesos-master/credentials /etc/mesos-slave/credential /etc/mesos-agent/credential 2>/dev/null | grep '^/'); do
   if [ -f "$c" ]; then r "principals $c" principals "$c"; fi

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Note;
 use super::ask::{Machine, Process};
-use crate::inventory::AgentUnit;
+use crate::inventory::{AgentUnit, owned_variable};
 use crate::mesos::flags::{Component, ValueKind, find};
 use crate::mesos::process::{Flags, same};
 use crate::mesos::versions::Version;
@@ -14,6 +14,8 @@ use crate::mesos::versions::Version;
 pub(super) struct Daemon {
     /// What stands under `flags`.
     pub(super) flags: Flags,
+    /// What stands under `env`.
+    pub(super) env: BTreeMap<String, String>,
     /// What others are told that its host is called.
     pub(super) hostname: Option<String>,
     /// Port that it listens on.
@@ -90,7 +92,7 @@ fn daemon(
     let mut note = |place: String, what: String| notes.push(Note { place, what });
     let mut flags = process.flags(at.component);
     strays(host, machine, at, &flags, &mut note);
-    defaults(host, machine, at, &mut note);
+    let env = defaults(host, machine, at, &mut note);
     if process.unit != at.unit {
         let runs = match process.unit.as_str() {
             "" => "under no unit".to_owned(),
@@ -112,7 +114,7 @@ fn daemon(
         };
         note(host.to_owned(), what);
     }
-    let mut daemon = Daemon::default();
+    let mut daemon = Daemon { env, ..Daemon::default() };
     let mut take = |name: &str| flags.remove(name);
     daemon.hostname = take("hostname");
     daemon.zk = take("zk").or_else(|| take("master")).unwrap_or_default();
@@ -205,49 +207,81 @@ fn strays(
     }
 }
 
-/// Lines of /etc/default that do more than what ours do.
-fn defaults(host: &str, machine: &Machine, at: &Where, note: &mut impl FnMut(String, String)) {
+/// Variables of /etc/default that are no flags and that ours do not set; lines that do more than set one are told.
+fn defaults(
+    host: &str,
+    machine: &Machine,
+    at: &Where,
+    note: &mut impl FnMut(String, String),
+) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
     for path in ["/etc/default/mesos".to_owned(), format!("/etc/default/{}", at.unit)] {
         let Some(text) = machine.files.get(&path) else { continue };
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             let line = line.strip_prefix("export ").unwrap_or(line);
-            let known = ["PORT=", "ZK=", "MASTER=", "LOGS=", "MESOS_"];
-            let ours = line.is_empty()
-                || line.starts_with('#')
-                || line.replace(['"', '\''], "") == "ULIMIT=-n 8192"
-                || known.iter().any(|known| line.starts_with(known));
-            if !ours {
-                let name = line.split('=').next().unwrap_or(line);
-                let what = format!("`{name}` is not taken over; an apply writes this file anew");
-                note(format!("{host}:{path}:{}", number + 1), what);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let name = line.split('=').next().unwrap_or(line);
+            match line.split_once('=').and_then(|(_, value)| assigned(value)) {
+                Some(value) if (name, value) == ("ULIMIT", "-n 8192") => {}
+                _ if !name.starts_with("LIBPROCESS_SSL_")
+                    && owned_variable(at.component, name).is_some() => {}
+                Some(value) if !name.starts_with("LIBPROCESS_SSL_") && is_name(name) => {
+                    env.insert(name.to_owned(), value.to_owned());
+                }
+                _ => {
+                    let what =
+                        format!("`{name}` is not taken over; an apply writes this file anew");
+                    note(format!("{host}:{path}:{}", number + 1), what);
+                }
             }
         }
     }
+    env
 }
 
-/// The values that most have, and where others differ.
+fn is_name(text: &str) -> bool {
+    let word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    word && text.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+/// The value that a shell assigns, where it is there to be read.
+fn assigned(written: &str) -> Option<&str> {
+    let within = |quote: char| {
+        let inner = written.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inner.contains(quote)).then_some(inner)
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:,+@%=-".contains(c);
+    within('\'')
+        .or_else(|| within('"').filter(|inner| !inner.contains(['$', '`', '\\'])))
+        .or_else(|| written.chars().all(plain).then_some(written))
+}
+
+/// The values that most have, and where others differ: of flags, or of what else is called so.
 pub(super) fn agreed<'a>(
     all: &'a [(String, Daemon)],
+    (what, of): (&str, impl Fn(&Daemon) -> &BTreeMap<String, String>),
     notes: &mut Vec<Note>,
 ) -> BTreeMap<&'a str, &'a str> {
     let mut agreed: BTreeMap<&str, &str> = BTreeMap::new();
-    let names = all.iter().flat_map(|(_, daemon)| daemon.flags.keys());
+    let names = all.iter().flat_map(|(_, daemon)| of(daemon).keys());
     for name in names {
         let mut counts: BTreeMap<Option<&String>, usize> = BTreeMap::new();
         for (_, daemon) in all {
-            *counts.entry(daemon.flags.get(name)).or_default() += 1;
+            *counts.entry(of(daemon).get(name)).or_default() += 1;
         }
         let Some((most, _)) = counts.iter().max_by_key(|(_, count)| **count) else { continue };
         if let Some(value) = most {
             agreed.insert(name, value);
         }
         if counts.len() > 1 {
-            for (host, daemon) in all.iter().filter(|(_, it)| it.flags.get(name) != *most) {
-                let own = daemon.flags.get(name).map_or("not given", String::as_str);
+            for (host, daemon) in all.iter().filter(|(_, it)| of(it).get(name) != *most) {
+                let own = of(daemon).get(name).map_or("not given", String::as_str);
                 let rest = most.map_or("not given", String::as_str);
                 let what = format!(
-                    "the flag {name} is {own} here and {rest} on the other masters; masters have one value"
+                    "the {what} {name} is {own} here and {rest} on the other masters; masters have one value"
                 );
                 let note = Note { place: host.clone(), what };
                 if !notes.contains(&note) {

@@ -485,10 +485,13 @@ fn mesos(
             notes.push(Note { place: host.clone(), what });
         }
     }
-    let flags = daemons::agreed(&masters, notes);
-    if !flags.is_empty() {
-        let _ = writeln!(text, "    flags:");
-        for (name, value) in flags {
+    let flags = daemons::agreed(&masters, ("flag", |it| &it.flags), notes);
+    let env = daemons::agreed(&masters, ("variable", |it| &it.env), notes);
+    for (section, values) in [("flags", flags), ("env", env)] {
+        if !values.is_empty() {
+            let _ = writeln!(text, "    {section}:");
+        }
+        for (name, value) in values {
             let _ = writeln!(text, "      {name}: {}", template(value));
         }
     }

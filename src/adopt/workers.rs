@@ -13,7 +13,7 @@ use crate::mesos::flags::last_release;
 use crate::mesos::values::{Attributes, Resources, UNRESERVED};
 
 /// Settings that make hosts of one pool.
-type Alike = (String, String, Vec<(String, String)>, bool, String);
+type Alike = (String, String, [BTreeMap<String, String>; 2], bool, String);
 
 pub(super) fn pools(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>) {
     let version = last_release();
@@ -33,8 +33,8 @@ pub(super) fn pools(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>
         if let Ok(all) = Resources::parse(&agent.resources, &version) {
             resources = resources_text(&all);
         }
-        let flags = agent.flags.clone().into_iter().collect();
-        let alike = (attributes.join(", "), resources, flags, marked, agent.port.clone());
+        let values = [agent.flags.clone(), agent.env.clone()];
+        let alike = (attributes.join(", "), resources, values, marked, agent.port.clone());
         match pools.iter_mut().find(|(other, _)| *other == alike) {
             Some((_, names)) => names.push(host.name.clone()),
             None => pools.push((alike, vec![host.name.clone()])),
@@ -44,7 +44,8 @@ pub(super) fn pools(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>
         return;
     }
     let _ = writeln!(text, "  agents:");
-    for (index, ((attributes, resources, flags, marked, port), names)) in pools.iter().enumerate() {
+    for (index, ((attributes, resources, values, marked, port), names)) in pools.iter().enumerate()
+    {
         let name = if index == 0 { "workers".to_owned() } else { format!("workers-{}", index + 1) };
         let _ = writeln!(text, "    {name}:\n      hosts: {}", names::list(names));
         if port != "5051" {
@@ -64,9 +65,11 @@ pub(super) fn pools(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>
             let _ = writeln!(text, "      attributes: {{ {attributes} }}");
         }
         text.push_str(resources);
-        if !flags.is_empty() {
-            let _ = writeln!(text, "      flags:");
-            for (name, value) in flags {
+        for (section, values) in ["flags", "env"].iter().zip(values) {
+            if !values.is_empty() {
+                let _ = writeln!(text, "      {section}:");
+            }
+            for (name, value) in values {
                 let _ = writeln!(text, "        {name}: {}", template(value));
             }
         }

@@ -16,7 +16,7 @@ use super::types::{
     Catalogue, DebianPackage, List, Map, Options, Plain, Port, Source, Template, Text, Yes, scalar,
 };
 use super::zookeeper::Access;
-use super::{check, grammar, schema, zookeeper};
+use super::{check, environment, grammar, schema, zookeeper};
 use crate::ground::{HostName, Problem};
 use crate::mesos::MASTER_PORT;
 use crate::mesos::flags::{self, Component, Kind, ValueKind, last_release};
@@ -64,6 +64,8 @@ section! {
         may port: Port = "5050";
         /// Flags of the masters; templates.
         may flags: Options<MasterFlags> = "{}", such as "{offer_timeout: 30secs}";
+        /// Variables of their environment; templates.
+        may env: Map<Template> = "{}", such as "{GLOG_v: 1}";
         /// Files that flags point to: path: what is in it.
         may files: Map<managed::Written> = "{}", such as "{/etc/mesos-files/acls.json: {path: ./acls.json}}";
     }
@@ -232,6 +234,8 @@ pub struct Mesos {
     pub master_port: u16,
     /// Flags of the masters, values as text ready for a flag file.
     pub master_flags: BTreeMap<String, String>,
+    /// Variables of the masters' environment.
+    pub master_env: BTreeMap<String, String>,
     /// Files that flags of the masters point to.
     pub master_files: Vec<ManagedFile>,
     /// Pools of agents.
@@ -331,6 +335,7 @@ pub(super) fn resolve(root: &Root, r: &mut Resolver<'_>) -> Mesos {
         quorum: None,
         master_port: MASTER_PORT,
         master_flags: BTreeMap::new(),
+        master_env: BTreeMap::new(),
         master_files: Vec::new(),
         pools: BTreeMap::new(),
         credentials: Credentials::default(),
@@ -375,6 +380,8 @@ pub(super) fn resolve(root: &Root, r: &mut Resolver<'_>) -> Mesos {
                 mesos.master_flags.insert(key.value.clone(), text);
             }
         }
+        environment::of_daemon(r.cx, Component::Master, &masters.env);
+        mesos.master_env = r.rendered(&masters.env);
     }
     if let Some(masters) = &settings.masters {
         let (templates, top) = (&mut r.templates, r.top);

@@ -18,7 +18,7 @@ use super::types::{
     Bool, Catalogue, Free, List, Map as MapOf, Options, Plain, Port, Resource, Template, Text,
     scalar,
 };
-use super::{check, cure, grammar, schema};
+use super::{check, cure, environment, grammar, schema};
 use crate::ground::HostName;
 use crate::ground::problem::{Place, Problem};
 use crate::mesos::flags::Component;
@@ -44,6 +44,8 @@ section! {
         may reserved: MapOf<MapOf<Resource>> = "{}", such as "{etl: {cpus: 4, mem: 8GB}}";
         /// Flags of the agents; templates.
         may flags: Options<AgentFlags> = "{}", such as "{isolation: 'cgroups/cpu,cgroups/mem'}";
+        /// Variables of their environment; templates.
+        may env: MapOf<Template> = "{}", such as "{GLOG_v: 1}";
         /// Files that flags point to: path: what is in it.
         may files: MapOf<managed::Written> = "{}", such as "{/etc/mesos-files/modules.json: {path: ./modules.json}}";
         /// Whether they announce `provision_host`, by which each is proven. An agent that begins to announce
@@ -99,6 +101,8 @@ pub struct Agent {
     pub attributes: Attributes,
     /// Resources as asked for: reserved ones and the unreserved rest. Empty: Mesos detects them.
     pub resources: Resources,
+    /// Variables of its environment.
+    pub env: BTreeMap<String, String>,
     /// Files that its flags point to.
     pub files: Vec<ManagedFile>,
     /// Port that it listens on.
@@ -147,6 +151,7 @@ pub(super) fn resolve(
             cx.error(&name.place, "bad-name", message);
         }
         check::flags(cx, Component::Agent, &pool.flags);
+        environment::of_daemon(cx, Component::Agent, &pool.env);
         shapes(cx, pool);
         let mut render = Renderer {
             templates: &mut *templates,
@@ -283,7 +288,14 @@ impl Renderer<'_> {
                 flags.insert(key.value.clone(), text);
             }
         }
+        let mut env = BTreeMap::new();
+        for (key, at) in &pool.env {
+            if let Some(text) = self.templates.render(cx, at, &context, &who) {
+                env.insert(key.value.clone(), text);
+            }
+        }
         Agent {
+            env,
             attributes: Attributes(attributes),
             resources: Resources(resources),
             files: self.files(cx, &context, &who),

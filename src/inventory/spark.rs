@@ -12,7 +12,7 @@ use super::types::{
     scalar,
 };
 use super::yaml::Node;
-use super::{check, grammar, packages, schema};
+use super::{check, environment, packages, schema};
 use crate::ground::problem::Problem;
 use crate::ground::{Digest, HostName};
 use crate::mesos::versions::Version;
@@ -407,14 +407,7 @@ impl SparkImage {
 pub(super) fn resolve(settings: Settings, r: &mut Resolver<'_>) -> Spark {
     let nothing =
         || Fetch { source: Source::Url(String::new()), digest: Digest::Sha256(String::new()) };
-    for (key, _) in &settings.env {
-        let digit = key.value.starts_with(|c: char| c.is_ascii_digit());
-        if digit || !grammar::word(&key.value, "_") {
-            let message = format!("`{}` cannot name an environment variable", key.value);
-            let problem = Problem::error(Some(key.place.clone()), "bad-name", message);
-            r.cx.problems.push(problem.help("names are letters, digits and `_`"));
-        }
-    }
+    environment::names(r.cx, &settings.env);
     for (key, _) in &settings.defaults {
         if key.value.contains(|c: char| c.is_whitespace() || c == '=' || c == '#') {
             let message = format!("`{}` cannot name a Spark property", key.value);

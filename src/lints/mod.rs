@@ -190,7 +190,7 @@ impl<'a> Broken<'a> {
 }
 
 /// Errors that leave the value in its place.
-const WHOLE: [&str; 15] = [
+const WHOLE: [&str; 16] = [
     "bad-flag",
     "bad-flag-value",
     "unknown-flag",
@@ -198,6 +198,7 @@ const WHOLE: [&str; 15] = [
     "owned-flag",
     "owned-attribute",
     "owned-option",
+    "owned-variable",
     "missing-file",
     "digest-mismatch",
     "missing-digest",

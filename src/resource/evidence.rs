@@ -20,8 +20,8 @@ pub enum Evidence {
         daemon: Component,
         /// Every flag that is wanted.
         flags: Flags,
-        /// All of LIBPROCESS_SSL_* that is wanted.
-        tls: BTreeMap<String, String>,
+        /// Variables of its environment that are wanted; of LIBPROCESS_SSL_* no others.
+        environment: BTreeMap<String, String>,
         /// The release that it is to be.
         version: Version,
         /// What it is installed from; must be as wanted too.
@@ -36,16 +36,32 @@ pub enum Evidence {
     },
 }
 
+/// What the names of variables begin with by which a daemon speaks TLS.
+const TLS: &str = "LIBPROCESS_SSL_";
+
+/// What grep takes lines of an environment by: what may be a flag, what is about TLS, and what else is wanted.
+fn variables(wanted: &BTreeMap<String, String>) -> String {
+    let others: Vec<&str> =
+        wanted.keys().map(String::as_str).filter(|name| !name.starts_with(TLS)).collect();
+    match others.is_empty() {
+        true => "^(MESOS|LIBPROCESS_SSL)_".to_owned(),
+        false => format!("^((MESOS|LIBPROCESS_SSL)_|({})=)", others.join("|")),
+    }
+}
+
 impl Evidence {
     /// Asks for what is compared, in two [foreign] texts; nothing where there is a stamp.
     pub(super) fn probe(&self, unit: &str, stamp: &str) -> String {
         let unit = quote(&format!("{unit}.service"));
         let asked = match self {
-            Evidence::Flags { .. } => format!(
+            Evidence::Flags { environment, .. } => format!(
                 "p=$(systemctl show -p MainPID --value {unit} 2>/dev/null)\n\
                  case $p in ''|0) p=none ;; esac\n{}{}",
                 foreign("head -c 65536 \"/proc/$p/cmdline\" 2>/dev/null"),
-                foreign("grep -azE '^(MESOS|LIBPROCESS_SSL)_' \"/proc/$p/environ\" 2>/dev/null")
+                foreign(&format!(
+                    "grep -azE {} \"/proc/$p/environ\" 2>/dev/null",
+                    quote(&variables(environment))
+                ))
             ),
             Evidence::Json { path, .. } => {
                 let path = quote(path);
@@ -60,17 +76,20 @@ impl Evidence {
         let mut texts = foreign_texts(said);
         let (first, second) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         match self {
-            Evidence::Flags { daemon, flags, tls, version, package } => {
+            Evidence::Flags { daemon, flags, environment, version, package } => {
                 let words: Vec<&str> = first.split_terminator('\0').collect();
-                let environment: Vec<&str> = second.split_terminator('\0').collect();
-                let given = process::given(*daemon, &words, &environment);
-                let mut speaks = environment.iter().filter_map(|line| line.split_once('='));
-                let speaks: BTreeMap<&str, &str> =
-                    speaks.by_ref().filter(|(name, _)| name.starts_with("LIBPROCESS_")).collect();
-                let wanted = tls.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                let lines: Vec<&str> = second.split_terminator('\0').collect();
+                let given = process::given(*daemon, &words, &lines);
+                let has: BTreeMap<&str, &str> =
+                    lines.iter().filter_map(|line| line.split_once('=')).collect();
+                let strange =
+                    |name: &&str| name.starts_with(TLS) && !environment.contains_key(*name);
                 // As it is in memory, not as it is on the disk by now.
                 !words.is_empty()
-                    && speaks == wanted.collect()
+                    && environment
+                        .iter()
+                        .all(|(name, value)| has.get(name.as_str()) == Some(&value.as_str()))
+                    && !has.keys().any(strange)
                     && process::differences(*daemon, flags, &given, version).is_empty()
                     && package.read(sections) == Look::Facts(package.want())
             }

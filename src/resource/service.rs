@@ -460,17 +460,22 @@ mod tests {
         assert_eq!(facts["process"], "current");
     }
 
-    /// A service that runs with `--quorum=2`, asked for with these flags and this package.
-    fn by_hand(cmdline: &str, stamp: Option<&str>, package: &str) -> (Service, Facts) {
+    /// A service asked for with `--quorum=2` and a variable, with what runs.
+    fn by_hand(
+        (cmdline, environ): (&str, &str),
+        stamp: Option<&str>,
+        package: &str,
+    ) -> (Service, Facts) {
         let flags = Flags::from([("quorum".to_owned(), "2".to_owned())]);
         let version = Version::parse("1.11.0").unwrap();
         let mut wanted = Packages::named("mesos", ["mesos"]);
         wanted.packages = vec![("mesos".to_owned(), Some("1.11.0".to_owned()))];
         let daemon = Component::Master;
-        let tls = BTreeMap::new();
-        let evidence = Evidence::Flags { daemon, flags, tls, version, package: Box::new(wanted) };
+        let environment = BTreeMap::from([("GLOG_v".to_owned(), "1".to_owned())]);
+        let wanted = Box::new(wanted);
+        let evidence = Evidence::Flags { daemon, flags, environment, version, package: wanted };
         let service = Service { evidence: Some(Box::new(evidence)), ..service() };
-        let hex: String = cmdline.bytes().map(|byte| format!(" {byte:02x}")).collect();
+        let hex = |text: &str| text.bytes().map(|byte| format!(" {byte:02x}")).collect::<String>();
         let texts = stamp.map_or(String::new(), |s| format!("==> {} <==\n{s}", service.stamp));
         let sections = Sections::from([
             ("units".to_owned(), SHOW.to_owned()),
@@ -480,7 +485,7 @@ mod tests {
                 "packages".to_owned(),
                 format!("dpkg installed 1 amd64\nmesos installed {package} amd64\n"),
             ),
-            ("process.a".to_owned(), format!("{hex}\n=\n=\n")),
+            ("process.a".to_owned(), format!("{}\n=\n{}\n=\n", hex(cmdline), hex(environ))),
         ]);
         let Look::Facts(facts) = service.read(&sections) else { panic!() };
         (service, facts)
@@ -489,23 +494,29 @@ mod tests {
     #[test]
     fn a_process_that_runs_as_wanted_is_taken_over_and_not_restarted() {
         let right = "mesos-master\0--quorum=2\0";
-        let (service, facts) = by_hand(right, None, "1.11.0-2.0.1");
+        let told = "GLOG_v=1\0";
+        let (service, facts) = by_hand((right, told), None, "1.11.0-2.0.1");
         let gaps = super::super::diff(&service.want(), &facts);
         assert_eq!(gaps.len(), 1, "{gaps:?}");
         assert!(!service.disturbs(&gaps) && !service.interrupts(&gaps));
         let [Step::Run(fix)] = &service.fix(&gaps)[..] else { panic!() };
         assert!(!fix.text().contains("restart"), "{}", fix.text());
         assert!(service.stamp().is_some());
-        // Other flags, another package, a restart of ours that was cut short, nobody to ask.
-        for (cmdline, stamp, package) in [
-            ("mesos-master\0--quorum=1\0", None, "1.11.0-2.0.1"),
-            (right, None, "1.10.0-2.0.1"),
-            (right, Some("inputs=restarting\n"), "1.11.0-2.0.1"),
-            ("", None, "1.11.0-2.0.1"),
+        // Other flags or variables, TLS that is not wanted, another package, a restart of ours that was cut short,
+        // nobody to ask.
+        let spoken = "GLOG_v=1\0LIBPROCESS_SSL_ENABLED=true\0";
+        for (runs, stamp, package) in [
+            (("mesos-master\0--quorum=1\0", told), None, "1.11.0-2.0.1"),
+            ((right, "GLOG_v=2\0"), None, "1.11.0-2.0.1"),
+            ((right, ""), None, "1.11.0-2.0.1"),
+            ((right, spoken), None, "1.11.0-2.0.1"),
+            ((right, told), None, "1.10.0-2.0.1"),
+            ((right, told), Some("inputs=restarting\n"), "1.11.0-2.0.1"),
+            (("", told), None, "1.11.0-2.0.1"),
         ] {
-            let (service, facts) = by_hand(cmdline, stamp, package);
+            let (service, facts) = by_hand(runs, stamp, package);
             let gaps = super::super::diff(&service.want(), &facts);
-            assert!(service.interrupts(&gaps), "{cmdline} {stamp:?} {package}");
+            assert!(service.interrupts(&gaps), "{runs:?} {stamp:?} {package}");
         }
     }
 

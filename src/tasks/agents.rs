@@ -1,6 +1,7 @@
 //! Mesos agents: `/etc/mesos-slave` owned whole, attributes and resources as asked for.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -46,8 +47,11 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
     let inventory = world.inventory;
     let mut wishes = Wishes::new();
     let directory = inventory.mesos.agent_unit.directory();
-    let defaults = |log_dir| world.templates.render(&MesosAgent { directory, log_dir });
-    let (logging, silent) = (defaults(Some("/var/log/mesos"))?, defaults(None)?);
+    let defaults = |log_dir, env: &BTreeMap<String, String>| {
+        world.templates.render(&MesosAgent { directory, log_dir, env: mesos::variables(env) })
+    };
+    // Most agents of a pool share theirs.
+    let mut rendered: BTreeMap<(bool, &BTreeMap<String, String>), String> = BTreeMap::new();
     let drop_in = world.templates.render(&MesosAgentUnit {})?;
     let credential = inventory.mesos.credentials.agent.as_ref().map(|credential| {
         mesos::credential_file(
@@ -72,7 +76,13 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
             let told = tls::of_executors(shows, said);
             flags.extend(told.map(|told| (EXECUTORS.to_owned(), told)));
         }
-        let defaults = if flags.contains_key("log_dir") { &silent } else { &logging };
+        let silent = flags.contains_key("log_dir");
+        let defaults = match rendered.entry((silent, &agent.env)) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(defaults((!silent).then_some("/var/log/mesos"), &agent.env)?)
+            }
+        };
         let (directory, files) =
             mesos::flag_directory(inventory.mesos.agent_unit.directory(), &flags);
         let mut drop_in = File::new(
@@ -101,7 +111,8 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         list.push(Wish::roll(directory));
         let mut told = flags.clone();
         told.insert("master".to_owned(), inventory.zookeeper_url());
-        let evidence = mesos::evidence(inventory, Component::Agent, told, shows.as_ref());
+        let evidence =
+            mesos::evidence(inventory, Component::Agent, told, &agent.env, shows.as_ref());
         let directory = inventory.mesos.agent_unit.directory();
         let mut daemon = masters::service(inventory, name, directory, inputs, None, Some(evidence));
         for wish in &mut daemon {

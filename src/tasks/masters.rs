@@ -73,7 +73,11 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         let both = mesos::defaults(world, shows.as_ref())?;
         let defaults = File::new(
             "/etc/default/mesos-master",
-            world.templates.render(&MesosMaster { port: inventory.mesos.master_port, log_dir })?,
+            world.templates.render(&MesosMaster {
+                port: inventory.mesos.master_port,
+                log_dir,
+                env: mesos::variables(&inventory.mesos.master_env),
+            })?,
         );
 
         let mut list = mesos::package(inventory, host);
@@ -98,7 +102,8 @@ fn desire(world: &World<'_>) -> Result<Wishes, String> {
         list.push(Wish::roll(directory));
         flags.insert("zk".to_owned(), inventory.zookeeper_url());
         flags.insert("port".to_owned(), inventory.mesos.master_port.to_string());
-        let evidence = mesos::evidence(inventory, Component::Master, flags, shows.as_ref());
+        let env = &inventory.mesos.master_env;
+        let evidence = mesos::evidence(inventory, Component::Master, flags, env, shows.as_ref());
         list.extend(service(inventory, "mesos-master", DIRECTORY, inputs, more, Some(evidence)));
         if !admits.keeps() {
             list.push(Wish::roll(mesos::old_secrets("master-", credentials.as_ref())));

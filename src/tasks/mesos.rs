@@ -16,7 +16,7 @@ use crate::resource::leftovers::Leftovers;
 use crate::resource::package::Packages;
 use crate::resource::service::{Service, State};
 use crate::script::{Fix, Step, quote, slot};
-use crate::template::contexts::Mesos;
+use crate::template::contexts::{Mesos, Variable};
 
 /// Libraries of which one must be there for anything to run through Mesos.
 pub const LIBRARIES: [&str; 2] = ["/usr/lib/libmesos.so", "/usr/local/lib/libmesos.so"];
@@ -105,17 +105,26 @@ pub(super) fn package(inventory: &Inventory, host: &HostName) -> Vec<Wish> {
     wishes
 }
 
-/// What tells that a daemon that somebody else started runs as wanted: all its flags are these.
+/// What tells that a daemon that somebody else started runs as wanted: all its flags and variables are these.
 pub(super) fn evidence(
     inventory: &Inventory,
     daemon: Component,
     mut flags: Flags,
+    env: &BTreeMap<String, String>,
     shows: Option<&Installed>,
 ) -> Evidence {
     flags.entry("log_dir".to_owned()).or_insert_with(|| LOG_DIR.to_owned());
     let version = inventory.mesos.version.clone();
-    let tls = shows.map(|it| it.environment().clone()).unwrap_or_default();
-    Evidence::Flags { daemon, flags, tls, version, package: Box::new(wanted(inventory)) }
+    let mut environment = shows.map(|it| it.environment().clone()).unwrap_or_default();
+    environment.extend(env.clone());
+    Evidence::Flags { daemon, flags, environment, version, package: Box::new(wanted(inventory)) }
+}
+
+/// Variables as templates take them.
+pub(super) fn variables(env: &BTreeMap<String, String>) -> Vec<Variable> {
+    let variable =
+        |(name, value): (&String, &String)| Variable { name: name.clone(), value: value.clone() };
+    env.iter().map(variable).collect()
 }
 
 /// /etc/default/mesos, which the init wrapper of both daemons reads and hands on to them.

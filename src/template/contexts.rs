@@ -85,6 +85,8 @@ pub struct MesosMaster {
     pub port: u16,
     /// Where logs go; none where a flag says it.
     pub log_dir: Option<&'static str>,
+    /// `mesos.masters.env`.
+    pub env: Vec<Variable>,
 }
 
 /// /etc/default/mesos-slave, or as the package calls its agent.
@@ -94,6 +96,8 @@ pub struct MesosAgent {
     pub directory: &'static str,
     /// Where logs go; none where a flag says it.
     pub log_dir: Option<&'static str>,
+    /// `env` of the pool.
+    pub env: Vec<Variable>,
 }
 
 /// What the agent's unit has beside the package's own, in a drop-in.

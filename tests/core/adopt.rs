@@ -35,6 +35,7 @@ impl Said {
 }
 
 const ZK: &str = "zk://10.0.0.1:2181,10.0.0.2:2181,10.0.0.3:2181/mesos";
+const DEFAULTS: &str = "PORT=5050\nZK=`cat /etc/mesos/zk`\nGLOG_v=1\nexport MORE='a b'\nSECOND=$MORE\nTOKEN <secret>\n";
 const PACKAGES: &str = "mesos installed 1.11.0-2.0.1\ndocker.io installed 20.10\n";
 
 fn master(number: u8) -> Machine {
@@ -45,7 +46,7 @@ fn master(number: u8) -> Machine {
     said.record("file /etc/mesos/zk", &format!("{ZK}\n"));
     said.record("file /etc/mesos-master/quorum", "2\n");
     said.record("file /etc/mesos-master/acls", "/etc/acls.json\n");
-    said.record("file /etc/default/mesos-master", "PORT=5050\nZK=`cat /etc/mesos/zk`\nGLOG_v=1\n");
+    said.record("file /etc/default/mesos-master", DEFAULTS);
     let flags = [
         "/usr/sbin/mesos-master".to_owned(),
         format!("--zk={ZK}"),
@@ -191,7 +192,12 @@ fn servers_that_authenticate_each_other_go_on_so() {
 fn what_is_not_said_is_listed_with_its_place() {
     let adopted = adopted();
     let said = |words: &str| adopted.notes.iter().any(|note| note.to_string().contains(words));
-    assert!(said("m1:/etc/default/mesos-master:3: `GLOG_v`"), "{:#?}", adopted.notes);
+    let computed = "m1:/etc/default/mesos-master:5: `SECOND` is not taken over";
+    assert!(said("`TOKEN <secret>` is not taken over"), "{:#?}", adopted.notes);
+    assert!(said(computed) && !said("GLOG_v") && !said("MORE"), "{:#?}", adopted.notes);
+    let env = [("GLOG_v", "1"), ("MORE", "a b")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(loaded(&adopted.text).mesos.master_env, env.into());
     assert!(said("m2:/etc/mesos-master/acls:1: no flag acls of what runs"), "{:#?}", adopted.notes);
     assert!(said("10.0.1.99: is the agent lost"), "{:#?}", adopted.notes);
     assert_eq!(adopted.unnamed.len(), 1);

@@ -262,6 +262,25 @@ proptest! {
     }
 
     #[test]
+    fn variables_for_daemons_are_what_they_are(values in some(100)) {
+        let mut inventory = cluster();
+        let names: Vec<String> = (0..values.len()).map(|n| format!("OWN_{n}")).collect();
+        let env: BTreeMap<String, String> = names.iter().cloned().zip(values.iter().cloned()).collect();
+        inventory.mesos.master_env = env.clone();
+        let agents = inventory.mesos.pools.values_mut().flat_map(|pool| pool.agents.values_mut());
+        agents.for_each(|agent| agent.env = env.clone());
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["/etc/default/mesos-master", "/etc/default/mesos-slave"] {
+            let file = folder.path().join("defaults");
+            fs::write(&file, written(&inventory, path)).unwrap();
+            // The packages' wrapper is a script of bash; units of one's own may be anything.
+            for shell in [&["bash"][..], &["sh"]] {
+                prop_assert_eq!(&sourced(shell, &file, &names), &values);
+            }
+        }
+    }
+
+    #[test]
     fn the_engine_is_told_of_proxies_as_they_are(values in some(0), more in vec(line(), 20)) {
         for value in values.into_iter().chain(more).filter(|value| !value.is_empty()) {
             let mut inventory = cluster();

@@ -28,9 +28,11 @@ fn a_cluster_made_by_hand_is_taken_over_as_it_runs() {
     let missing = format!("{}: is the agent {} of the leading master's list", b.address, b.address);
     forgotten.said(0, &[&missing]);
     let adopted = made.adopt(&[&m.address, &a.address, &b.address]);
-    let note = ":/etc/default/mesos-slave:2: `GLOG_v` is not taken over";
-    adopted.said(0, &[note, "cluster: tutorial", "host_attribute: false", "rack: r1"]);
+    let env = "      env:\n        GLOG_v: 1\n";
+    adopted.said(0, &[env, "cluster: tutorial", "host_attribute: false", "rack: r1"]);
     assert!(!adopted.err.contains("is the agent"), "{adopted:?}");
+    adopted.said(0, &[":/etc/default/mesos-slave:3: `STORE_TOKEN <secret>` is not taken over"]);
+    assert!(!format!("{adopted:?}").contains("hush"), "{adopted:?}");
     made.taken_over(&adopted, &before);
 
     step("from now on it is ours");
@@ -207,7 +209,7 @@ fn by_files(host: &Host, daemon: &str, master: &Host) -> String {
             "echo rack:r1 > /etc/{daemon}/attributes
             echo posix > /etc/{daemon}/launcher
             touch '/etc/{daemon}/?no-systemd_enable_support'
-            printf 'MASTER=`cat /etc/mesos/zk`\\nGLOG_v=1\\n' > /etc/default/{daemon}"
+            printf 'MASTER=`cat /etc/mesos/zk`\\nGLOG_v=1\\nSTORE_TOKEN=hush\\n' > /etc/default/{daemon}"
         ),
     };
     let master = &master.address;
