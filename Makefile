@@ -2,6 +2,8 @@
 # on a fresh Debian 12 machine with Rust and root.
 
 CACHE ?= .cache
+# How many random worlds each law of the planner and the engine is held against; other ones in each run.
+CASES ?= 96
 # What a static binary is built for: this machine's kind of processor.
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 
@@ -18,11 +20,12 @@ demo-down: ## Remove what `make demo` made
 
 test: fast lab ## Every promise once, in containers too
 
+test-all: CASES = 256
 test-all: test lab-long ## Every test there is: an hour more
 
 # Tests of the library that need containers are named lab_*.
 fast: tools ## Tests that need no container
-	cargo test --lib --bins --test program -- --skip lab_
+	PROPTEST_CASES=$(CASES) cargo test --lib --bins --test program -- --skip lab_
 	cargo test --manifest-path tests/standin/Cargo.toml
 	cargo test --manifest-path tests/libmesos/Cargo.toml
 

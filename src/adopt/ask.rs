@@ -1,5 +1,6 @@
 //! What a host is asked, and what its answer says. No secret leaves the host: of files of credentials only
-//! the principals are taken, of Spark's files whatever is called a secret is blotted out where it stands.
+//! the principals are taken; passwords in URLs and what JSON calls a secret are blotted out where they stand, and of
+//! Spark's files and of variables whatever is called one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -126,7 +127,12 @@ pub fn ask_master(machine: &Machine) -> Probe {
 
 /// Each record is a line that names it, its bytes in hexadecimal, and `=`. Whose file a process of another user runs
 /// not even root can see without CAP_SYS_PTRACE, as in a container; that it runs, anybody can.
-const SCRIPT: &str = r#"r() { k=$1; shift; printf '%s\n' "$k"; "$@" 2>/dev/null | od -A n -v -t x1 -N MOST; echo '='; }
+const SCRIPT: &str = r#"r() { k=$1; shift; printf '%s\n' "$k"; "$@" 2>/dev/null | hush | od -A n -v -t x1 -N MOST; echo '='; }
+hush() {
+  sed -E 's,(://[^:/"[:space:]]*:)[^/"[:space:]]*@,\1<secret>@,g
+    s/("(auth|password|secret|token|identitytoken)"[[:space:]]*:[[:space:]]*")[^"]*/\1<secret>/g
+    s/(-D[^=[:space:]]*(secret|password|token)=)[^\x00]*/\1<secret>/g'
+}
 f() {
   for i in "$@"; do
     case $i in *[[:cntrl:]]*) continue ;; esac
@@ -259,4 +265,46 @@ pub fn read(asked: &str, sections: &Sections) -> Machine {
     machine.processes = processes.into_values().collect();
     machine.processes.retain(|process| daemons.iter().any(|name| process.is(name)));
     machine
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What is told of a text, by the script's own functions in a shell.
+    fn told(text: &str) -> String {
+        let (functions, _) = SCRIPT.split_once("\nf() {").unwrap();
+        let script = functions.replace("MOST", &FOREIGN_BYTES.to_string());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        std::fs::write(&file, text).unwrap();
+        let ask = format!("{script}\nr 'file /x' cat {}", file.display());
+        let said = Command::new("sh").args(["-c", &ask]).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        read("h", &Sections::from([("adopt".to_owned(), said)])).files["/x"].clone()
+    }
+
+    #[test]
+    fn no_secret_leaves_a_host() {
+        for (text, wanted) in [
+            ("zk://u:p@ss:w@h1:2181,h2:2181/mesos\n", "zk://u:<secret>@h1:2181,h2:2181/mesos\n"),
+            ("http://u:p@proxy:3128", "http://u:<secret>@proxy:3128"),
+            (r#"{"auths": {"r": {"auth": "dTpw"}}}"#, r#"{"auths": {"r": {"auth": "<secret>"}}}"#),
+            (r#"{"password":"p","b":"c"}"#, r#"{"password":"<secret>","b":"c"}"#),
+            ("java\0-Da.secret=x y\0-Db=c\0", "java\0-Da.secret=<secret>\0-Db=c\0"),
+            ("--zk=zk://u:p@h:1/m\0--ip=1\0", "--zk=zk://u:<secret>@h:1/m\0--ip=1\0"),
+        ] {
+            assert_eq!(told(text), wanted);
+        }
+        for same in [
+            "zk://h1:2181,h2:2181/mesos\n",
+            r#"{"a": "http://h:80", "mail": "x@y"}"#,
+            "--credentials=/etc/c\0--acls=file:///a\0",
+            "rack:r1",
+        ] {
+            assert_eq!(told(same), same);
+        }
+    }
 }

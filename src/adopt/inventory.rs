@@ -132,6 +132,12 @@ pub fn write(machines: &[Machine], told: &Told, reached: &Reached) -> Adopted {
         let what = format!("the quota of role {role} stays as it is; an inventory has none");
         notes.push(Note { place: "leading master".to_owned(), what });
     }
+    let blotted = text.matches("<secret>").count();
+    if blotted > 0 {
+        let what =
+            format!("{blotted} of its values have a secret that was not taken: write each anew");
+        notes.push(Note { place: "<secret>".to_owned(), what });
+    }
     notes.sort();
     notes.dedup();
     let mut whole = String::from(
@@ -280,10 +286,19 @@ fn zookeeper(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>) {
     let znode = list.split_once('/').map_or("/mesos", |(_, path)| path).trim_matches('/');
     let ours: Vec<&Host<'_>> =
         hosts.iter().filter(|host| host.machine.server().is_some()).collect();
-    if list.contains('@') {
-        let what = "masters log in to ZooKeeper, which an inventory cannot say yet".to_owned();
+    let login = list.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
+    if let Some((principal, _)) = login {
+        let what = format!(
+            "the secret of {principal} is not taken: give it in ZOOKEEPER_SECRET, or write where it is; masters are started with it in a file"
+        );
         notes.push(Note { place: "zk".to_owned(), what });
     }
+    let access = login.map_or(String::new(), |(principal, _)| {
+        let principal = word(principal);
+        format!(
+            "  credentials: {{ principal: {principal}, secret: {{ env: ZOOKEEPER_SECRET }} }}\n"
+        )
+    });
     if ours.is_empty() || (znode != "mesos" && !list.is_empty()) {
         if !ours.is_empty() {
             let what = format!(
@@ -292,10 +307,12 @@ fn zookeeper(text: &mut String, hosts: &[Host<'_>], notes: &mut Vec<Note>) {
             notes.push(Note { place: "zk".to_owned(), what });
         }
         let list = list.rsplit_once('@').map_or(list, |(_, rest)| rest);
-        let _ = writeln!(text, "zookeeper:\n  external: {}", word(list));
+        let _ = write!(text, "zookeeper:\n  external: {}\n{access}", word(list));
         return;
     }
-    let _ = writeln!(text, "zookeeper:\n  servers:");
+    let _ = writeln!(text, "zookeeper:");
+    text.push_str(&access);
+    let _ = writeln!(text, "  servers:");
     let mut config: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut shown: BTreeSet<Sasl> = BTreeSet::new();
     for host in &ours {

@@ -189,6 +189,23 @@ fn servers_that_authenticate_each_other_go_on_so() {
 }
 
 #[test]
+fn who_logs_in_to_zookeeper_goes_on_to() {
+    let machine = |mut machine: Machine| {
+        let words = machine.processes.iter_mut().flat_map(|process| &mut process.words);
+        words.for_each(|word| *word = word.replace("zk://", "zk://mesos:<secret>@"));
+        machine
+    };
+    let adopted =
+        write(&[machine(master(1)), machine(agent(1, &[]))], &Told::default(), &Reached::default());
+    let access = loaded(&adopted.text).mesos.access;
+    assert_eq!(access.writer.unwrap().principal, "mesos", "{}", adopted.text);
+    let said = |words: &str| adopted.notes.iter().any(|note| note.to_string().contains(words));
+    assert!(said("the secret of mesos is not taken"), "{:#?}", adopted.notes);
+    let (_, inventory) = adopted.text.split_once("version: 1").unwrap();
+    assert!(!inventory.contains("<secret>"), "{inventory}");
+}
+
+#[test]
 fn what_is_not_said_is_listed_with_its_place() {
     let adopted = adopted();
     let said = |words: &str| adopted.notes.iter().any(|note| note.to_string().contains(words));
