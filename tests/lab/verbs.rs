@@ -74,7 +74,8 @@ fn masters_restart_one_by_one_and_the_leader_last(lab: &Lab) {
     said(&restart, &[&last, "to be restarted, as asked", "Restart complete: 3 changed on 3 hosts"]);
     let after = ["m1", "m2", "m3"].map(|host| invocation(lab, host, "mesos-master"));
     assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{after:?}");
-    assert_eq!((seen.masters.most_down, seen.zookeeper.most_down), (1, 0), "{seen:?}");
+    // Never two; whether anybody looked while the one was down is chance, as short as that is.
+    assert!(seen.masters.most_down <= 1 && seen.zookeeper.most_down == 0, "{seen:?}");
     assert_eq!(seen.masters.leaders.len(), 2, "{seen:?}");
     nothing_is_left(lab);
 }

@@ -77,7 +77,7 @@ pub(super) fn changed_settings_roll_the_leader_last(lab: &mut Lab) -> [Json; 2] 
     // Each member was down at its turn, and never two; the leader's restart is the one election.
     assert_eq!(seen.zookeeper.ever_down.len(), 3, "{seen:?}");
     for quorum in [&seen.zookeeper, &seen.masters] {
-        assert_eq!(quorum.most_down, 1, "{seen:?}");
+        assert!(quorum.most_down <= 1, "{seen:?}");
         assert_eq!(quorum.leaders.len(), 2, "{seen:?}");
         assert!(quorum.gaps <= 1, "{seen:?}");
     }
