@@ -20,7 +20,7 @@ fn ten_thousand_hosts_with_templates_everywhere_load() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     #[test]
     fn mutated_bytes_never_panic(
