@@ -18,7 +18,7 @@ demo: ## An inventory becomes a running, proven cluster in containers here (MESO
 demo-down: ## Remove what `make demo` made
 	sh tests/assets/demo.sh down
 
-test: fast lab ## Every promise once, in containers too
+test: fast lab ## Half an hour of tests, the main job in containers among them
 
 test-all: CASES = 256
 test-all: test lab-long ## Every test there is: an hour more
