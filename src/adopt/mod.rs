@@ -5,6 +5,7 @@
 
 pub mod ask;
 mod daemons;
+mod ensemble;
 pub mod inventory;
 mod names;
 mod workers;

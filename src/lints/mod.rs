@@ -13,6 +13,7 @@ use crate::simulate::application::{Application, applications};
 mod agents;
 mod between;
 mod cluster;
+mod constraints;
 pub mod explain;
 pub mod load;
 mod reading;
