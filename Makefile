@@ -20,7 +20,7 @@ demo-down: ## Remove what `make demo` made
 
 test: fast lab ## Half an hour of tests, the main job in containers among them
 
-test-all: CASES = 256
+test-all: CASES = 300
 test-all: test lab-long ## Every test there is: an hour more
 
 # Tests of the library that need containers are named lab_*.

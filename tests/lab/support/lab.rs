@@ -51,7 +51,7 @@ impl Lab {
         lab
     }
 
-    fn demo(cluster: &'static str, more: &[&str]) -> Lab {
+    pub(super) fn demo(cluster: &'static str, more: &[&str]) -> Lab {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
         let deb = stand_in(&root, "mesos-standin", "");
         let mut sets: Vec<String> = more.iter().map(|set| (*set).to_owned()).collect();
@@ -66,14 +66,6 @@ impl Lab {
             "mesos.credentials.framework.secret.env=NOT_READ".to_owned(),
         ]);
         let inventory = root.join("inventories/demo.yaml");
-        Lab { cluster, root, inventory, sets: Mutex::new(sets), addresses: Mutex::default() }
-    }
-
-    /// The same inventory, of a cluster of another name.
-    pub(super) fn renamed(&self, cluster: &'static str) -> Lab {
-        let (root, inventory) = (self.root.clone(), self.inventory.clone());
-        let mut sets = self.sets.lock().unwrap().clone();
-        sets.push(format!("cluster={cluster}"));
         Lab { cluster, root, inventory, sets: Mutex::new(sets), addresses: Mutex::default() }
     }
 

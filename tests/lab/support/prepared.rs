@@ -57,7 +57,7 @@ pub(super) fn image(lab: &Lab) -> String {
     fs::copy(&deb, context.path().join("mesos.deb")).unwrap();
     let packages = format!("{tag}-packages");
     build(lab, &packages, &format!("FROM {bare}\n{PACKAGES}"), context.path());
-    let maker = lab.renamed("lab-prepared").bare(&["--image", &packages]);
+    let maker = Lab::demo("lab-prepared", &[]).bare(&["--image", &packages]);
     let apply = maker.run("apply", &["-y", "-l", "a1,c1", "-t", "base,docker,image,spark"]);
     assert_eq!(apply.code, 0, "{apply:?}");
     save(&maker, "c1", OPT, &context.path().join("opt.tar"));
