@@ -18,7 +18,7 @@ demo: ## An inventory becomes a running, proven cluster in containers here (MESO
 demo-down: ## Remove what `make demo` made
 	sh tests/assets/demo.sh down
 
-test: fast lab ## Half an hour of tests, the main job in containers among them
+test: fast lab ## Three quarters of an hour of tests, the main job in containers among them
 
 test-all: CASES = 300
 test-all: test lab-long ## Every test there is: an hour more
@@ -29,12 +29,12 @@ fast: tools ## Tests that need no container
 	cargo test --manifest-path tests/standin/Cargo.toml
 	cargo test --manifest-path tests/libmesos/Cargo.toml
 
-lab: engine tools ## Tests in containers: the whole main job, users' jobs, changing members, adoption, faults
+lab: engine tools ## Tests in containers: the whole main job, Debian 11 and 13, jobs, changing members, adoption, faults
 	cargo test --lib lab_ -- --nocapture
 	cargo test --test lab -- --test-threads 2 --skip faults
 	cargo test --test lab -- --test-threads 4 faults
 
-lab-long: engine tools ## The long ones: shut doors, TLS, verbs, Debian 11 and 13, lost work, broken rungs, cut changes
+lab-long: engine tools ## The long ones: shut doors, TLS, verbs, lost work, broken rungs, cut changes
 	cargo test --test lab -- --test-threads 2 --ignored
 
 sweep: engine ## Every cut of every action, of an apply and of changes of membership (some hours)

@@ -151,7 +151,7 @@ impl<Hosts: Change> Engine<Hosts> {
         }
         let rollout = (task.card().rollout)(&self.inventory);
         let members = &stage.members;
-        let out = members.keys().filter(|host| state.failed.contains_key(*host)).count();
+        let out = out(stage, members, &rollout, &state.failed);
         // A silent member of a quorum is a sick peer, which the waves know about; a silent agent
         // counts against the batch.
         let silent = match rollout {
@@ -246,12 +246,7 @@ impl<Hosts: Change> Engine<Hosts> {
             let members = stage.members_of(task);
             let rollout = (task.card().rollout)(&self.inventory);
             let budget = self.max_failed.unwrap_or_else(|| rollout.budget(members.len()));
-            // Who leaves a quorum is no member any more, and whether it has left decides what may follow.
-            let leaves = stage.waves.iter().flat_map(|wave| wave.hosts.keys());
-            let leaves =
-                leaves.filter(|host| rollout == Rollout::Quorum && !members.contains_key(*host));
-            let touched: BTreeSet<&HostName> = members.keys().chain(leaves).collect();
-            touched.into_iter().filter(|host| state.failed.contains_key(*host)).count() > budget
+            out(stage, members, &rollout, &state.failed) > budget
         })
     }
 
@@ -282,4 +277,18 @@ impl<Hosts: Change> Engine<Hosts> {
         }
         while tasks.join_next().await.is_some() {}
     }
+}
+
+/// How many of a stage's hosts have failed. Who leaves a quorum is no member any more, and whether it has left decides
+/// what may follow.
+fn out(
+    stage: &Stage,
+    members: &BTreeMap<HostName, Option<String>>,
+    rollout: &Rollout,
+    failed: &BTreeMap<HostName, String>,
+) -> usize {
+    let hosts = stage.waves.iter().flat_map(|wave| wave.hosts.keys());
+    let leaves = hosts.filter(|host| *rollout == Rollout::Quorum && !members.contains_key(*host));
+    let touched: BTreeSet<&HostName> = members.keys().chain(leaves).collect();
+    touched.into_iter().filter(|host| failed.contains_key(*host)).count()
 }

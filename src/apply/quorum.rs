@@ -13,6 +13,7 @@ use crate::ground::HostName;
 use crate::health::{Health, Member};
 use crate::plan::{Because, Ends, Stage, Wave};
 use crate::remote::Change;
+use crate::resource::lead::Lead;
 use crate::tasks::Task;
 
 /// What a roll has done and seen so far.
@@ -34,9 +35,13 @@ impl Roll {
     /// quorum those that are left.
     pub(super) fn awaited(&self, stage: &Stage) -> BTreeSet<HostName> {
         let members = &stage.members;
+        let leaves = self.touched.iter().any(|host| !members.contains_key(host));
+        let actions = stage.waves.iter().flat_map(|wave| wave.hosts.values().flatten());
+        let gives_lead = actions.into_iter().any(|action| action.resource.get::<Lead>().is_some());
         match stage.ends {
-            // Where a member leaves, those who stay must serve without it.
-            Ends::Nothing if self.touched.iter().any(|host| !members.contains_key(host)) => {
+            // Where a member leaves, those who stay must serve without it; where one gives the lead away, another
+            // leads who has written all that it knows to all.
+            Ends::Nothing if leaves || gives_lead => {
                 self.touched.iter().chain(members.keys()).cloned().collect()
             }
             Ends::Nothing | Ends::Hosts => self.touched.clone(),

@@ -68,6 +68,8 @@ pub struct Kept {
     pub quorum: Option<usize>,
     /// Whether there is a replica of the log.
     pub log: bool,
+    /// Whether its unit is not to start: as who has left is left behind, and nobody who has only stopped.
+    pub left: bool,
 }
 
 /// Whether a directory holds data.
@@ -87,6 +89,8 @@ pub struct Replica {
     pub quorum: Option<usize>,
     /// How many replicas it sees, itself included; from Mesos 1.4.
     pub ensemble: Option<usize>,
+    /// Whether it votes, for it holds what the log did or has caught up; `None` where it does not say.
+    pub votes: Option<bool>,
     /// Whom its process admits; `None` where it does not say.
     pub admits: Option<Admits>,
 }
@@ -167,17 +171,15 @@ pub fn probe(inventory: &Inventory, host: &Host) -> Probe {
 fn look(inventory: &Inventory, part: Part) -> String {
     let runs = |unit: &str| {
         format!(
-            "case $(systemctl is-active {unit} 2>/dev/null) in active | activating | reloading) echo runs ;; esac"
+            "case $(systemctl show -p ActiveState -p UnitFileState {unit} 2>/dev/null) in *ActiveState=acti* | *ActiveState=reloading*) \
+             echo runs ;; *UnitFileState=disabled* | *UnitFileState=masked*) echo left ;; esac"
         )
     };
     match part {
         Part::ZooKeeper => {
-            let config = |key: &str| match &inventory.zookeeper {
-                Ensemble::Managed { config, .. } => config.get(key).map(String::as_str),
-                Ensemble::External { .. } => None,
-            };
-            let data = config("dataDir").unwrap_or("/var/lib/zookeeper");
-            let log = config("dataLogDir").unwrap_or(data);
+            let directories = inventory.ensemble_directories();
+            let data = directories.first().copied().unwrap_or_default();
+            let log = directories.last().copied().unwrap_or_default();
             format!(
                 "d={}; e={}; c=/etc/zookeeper/conf/zoo.cfg; echo here\n\
                  if [ -r $c ]; then while IFS= read -r l || [ -n \"$l\" ]; do case $l in server.*) printf '%s\\n' \"$l\" ;; \
@@ -253,7 +255,8 @@ impl Running {
             if let Some(quorum) = file.strip_prefix("quorum=") {
                 let log = file.lines().any(|line| line == "log");
                 let quorum = quorum.lines().next().and_then(|it| it.trim().parse().ok());
-                running.kept.insert(name.clone(), Kept { quorum, log });
+                let left = file.lines().any(|line| line == "left");
+                running.kept.insert(name.clone(), Kept { quorum, log, left });
             }
             let metrics = Masters.question(inventory, host).and_then(answer);
             let metrics = metrics.filter(|reply| reply.status != 0);
@@ -396,10 +399,12 @@ fn replica(metrics: &str, flags: &str, file: &str) -> Replica {
             .any(|name| text(name) == Some("true")),
     });
     let file = file.lines().find_map(|line| line.strip_prefix("quorum="));
-    let ensemble = Metrics::read(metrics).and_then(|it| it.get("registrar/log/ensemble_size"));
+    let metrics = Metrics::read(metrics);
+    let metric = |name: &str| metrics.as_ref()?.get(name);
     Replica {
         quorum: flag.or(file).and_then(|text| text.trim().parse().ok()),
-        ensemble: ensemble.map(|size| size as usize),
+        ensemble: metric("registrar/log/ensemble_size").map(|size| size as usize),
+        votes: metric("registrar/log/recovered").map(|recovered| recovered == 1.0),
         admits,
     }
 }
@@ -462,7 +467,7 @@ mod tests {
         let flags =
             body(include_str!("../../tests/fixtures/real/masters/05-agents-idle/m1-flags.http"));
         let admits = Some(Admits { known: Some(BTreeSet::new()), ..Admits::default() });
-        let expected = Replica { quorum: Some(2), ensemble: Some(3), admits };
+        let expected = Replica { quorum: Some(2), ensemble: Some(3), votes: Some(true), admits };
         assert_eq!(replica(metrics, flags, "quorum=3\n"), expected);
         assert_eq!(replica(metrics, "", "quorum=3\n").quorum, Some(3));
         assert_eq!(replica("", "", ""), Replica::default());

@@ -83,6 +83,17 @@ impl Inventory {
         }
     }
 
+    /// Where a server of an ensemble of ours keeps its data: snapshots, and then its log where that is elsewhere.
+    pub fn ensemble_directories(&self) -> Vec<&str> {
+        let config = |key: &str| match &self.zookeeper {
+            ZooKeeper::Managed { config, .. } => config.get(key).map(String::as_str),
+            ZooKeeper::External { .. } => None,
+        };
+        let data = Some(config("dataDir").unwrap_or("/var/lib/zookeeper"));
+        let all = data.into_iter().chain(config("dataLogDir"));
+        all.map(|path| path.trim_end_matches('/')).collect()
+    }
+
     /// What a server of an ensemble of ours is to do about SASL with the others.
     pub fn sasl(&self) -> Sasl {
         match &self.zookeeper {

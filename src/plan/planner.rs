@@ -10,7 +10,8 @@ use crate::ground::HostName;
 use crate::health::{Health, Member};
 use crate::inventory::Inventory;
 use crate::resource::lead::{Asks, Lead};
-use crate::resource::registry::Turn;
+use crate::resource::registry::{Stale, Turn};
+use crate::resource::service::{Service, State};
 use crate::resource::{Facts, ResourceId, diff};
 use crate::tasks::weights::registry;
 use crate::tasks::{Desired, Task, When, Wish, Wishes, World, desire_of};
@@ -143,7 +144,7 @@ impl Planner<'_> {
         let start = match (task, health, inventory.ensemble()) {
             (Task::Zookeeper, Some(health), Some(wanted)) if health.is_lost() => {
                 let hosts = roll.keys().cloned().collect();
-                Some(membership::zookeeper::start(&hosts, &judged.running, wanted, health))
+                Some(membership::zookeeper::start(&hosts, &judged.running, wanted, wanted, health))
             }
             _ => None,
         };
@@ -229,7 +230,7 @@ impl Planner<'_> {
         let runs = match action.id() {
             ResourceId { kind: "service", name } if name == "zookeeper" => {
                 self.inventory.ensemble().is_some()
-                    && running.servers.get(host).is_some_and(|server| server.answers)
+                    && running.servers.get(host).is_some_and(|it| it.answers || it.runs)
             }
             ResourceId { kind: "service", name } if name == "mesos-master" => {
                 running.masters.contains_key(host)
@@ -392,21 +393,23 @@ impl Planner<'_> {
                     _ => waves::one_by_one(roll, serving, leader),
                 }
             }
-            Does::GiveLead(host) => {
-                let machine = self.inventory.hosts.get(host);
-                let asks = match task {
-                    Task::Masters => Asks::Master(
-                        machine.map(|it| self.inventory.master_url(it)).unwrap_or_default(),
-                    ),
-                    _ => Asks::Server(
-                        machine.map(|it| it.address.to_string()).unwrap_or_default(),
-                        self.inventory.client_port(),
-                    ),
-                };
-                let lead = Lead { unit: unit_of(self.inventory, task), asks };
-                let resource = Arc::new(lead.into());
-                let action = Action::later(task, resource, "its turn comes");
-                vec![Wave { hosts: [(host.clone(), vec![action])].into() }]
+            Does::GiveLead(hosts) => {
+                let roll = hosts.iter().map(|host| {
+                    let machine = self.inventory.hosts.get(host);
+                    let asks = match task {
+                        Task::Masters => Asks::Master(
+                            machine.map(|it| self.inventory.master_url(it)).unwrap_or_default(),
+                        ),
+                        _ => Asks::Server(
+                            machine.map(|it| it.address.to_string()).unwrap_or_default(),
+                            self.inventory.client_port(),
+                        ),
+                    };
+                    let lead = Lead { unit: unit_of(self.inventory, task), asks };
+                    let action = Action::later(task, Arc::new(lead.into()), "its turn comes");
+                    (host.clone(), vec![action])
+                });
+                waves::one_by_one(roll.collect(), serving, leader)
             }
             Does::Save(host)
             | Does::SetAside(host)
@@ -415,11 +418,15 @@ impl Planner<'_> {
                 if matches!(step.does, Does::SetAside(_) | Does::SetAsideOld(_)) {
                     members = BTreeMap::new();
                 }
-                let work_dir = || self.inventory.mesos.masters_work_dir().to_owned();
                 let turn = match step.does {
                     Does::Save(_) => Turn::Saved,
-                    Does::SetAside(_) => Turn::Aside(work_dir()),
-                    Does::SetAsideOld(_) => Turn::Stale(work_dir()),
+                    Does::SetAside(_) => {
+                        Turn::Aside(self.inventory.mesos.masters_work_dir().to_owned())
+                    }
+                    Does::SetAsideOld(_) => Turn::Stale(Stale {
+                        unit: unit_of(self.inventory, task),
+                        paths: held(self.inventory, task),
+                    }),
                     _ => Turn::Restored,
                 };
                 let later = (turn == Turn::Restored).then_some("its turn comes");
@@ -441,8 +448,10 @@ impl Planner<'_> {
                     id.kind == "service" && id.name == unit && wish.resource.runs().is_none()
                 };
                 let wish = self.desired.of(host).map(|(_, wish)| wish).find(stopped).cloned();
-                let wish = wish.map(|wish| Wish { when: When::Roll, ..wish });
-                let wishes = Wishes::from([(host.clone(), wish.into_iter().collect())]);
+                // One that is wanted again later is stopped like any other.
+                let wish = wish.unwrap_or_else(|| Wish::roll(Service::of(unit, State::Stopped)));
+                let wish = Wish { when: When::Roll, ..wish };
+                let wishes = Wishes::from([(host.clone(), vec![wish])]);
                 let roll = self.work(task, &wishes);
                 for (host, actions) in &roll {
                     self.foresee(host, actions);
@@ -503,6 +512,17 @@ enum Done {
     Refused,
     /// By steps.
     Steps,
+}
+
+/// The directories in which a member of a quorum holds what was acknowledged.
+fn held(inventory: &Inventory, task: Task) -> Vec<String> {
+    match task {
+        Task::Zookeeper => {
+            let directories = inventory.ensemble_directories();
+            directories.into_iter().map(|path| format!("{path}/version-2")).collect()
+        }
+        _ => vec![format!("{}/replicated_log", inventory.mesos.masters_work_dir())],
+    }
 }
 
 /// The unit that a quorum's members run.

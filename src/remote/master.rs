@@ -24,7 +24,7 @@ use crate::local::{directories, files};
 
 /// Longest path of a control socket: `sun_path` holds 108 bytes, ssh appends 17 while it binds.
 const SOCKET_BYTES: usize = 90;
-/// How often a handshake is tried that sshd sheds.
+/// How often a handshake is tried at least that sshd sheds; it is tried for as long as ConnectTimeout lasts.
 const TRIES: u32 = 3;
 /// What a handshake may take after ConnectTimeout has done its part (it does not bound a jump).
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
@@ -72,11 +72,15 @@ impl Master {
         if self.lives().await {
             return Ok(());
         }
+        let begun = Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
             match self.start(ssh, options).await {
-                Err(Unreachable { cause: Cause::Startups, .. }) if tries < TRIES => {
+                // As patient as with a host that says nothing: others take its places for a while.
+                Err(Unreachable { cause: Cause::Startups, .. })
+                    if tries < TRIES || begun.elapsed() < ssh.connect_timeout =>
+                {
                     options.handshakes.was_shed();
                     sleep(jitter(tries)?).await;
                 }
@@ -272,8 +276,8 @@ fn local(path: &Path, error: &io::Error) -> Unreachable {
     Unreachable::new(Cause::Local, format!("`{}`: {error}", path.display()))
 }
 
-/// Grows with the tries, and differs between hosts that were refused together.
+/// Grows with the tries up to some two seconds, and differs between hosts that were refused together.
 fn jitter(tries: u32) -> Result<Duration, Unreachable> {
     let random = u64::from_str_radix(&nonce()?[..4], 16).unwrap_or(0);
-    Ok(Duration::from_millis(200 * u64::from(tries) + random % 800))
+    Ok(Duration::from_millis(200 * u64::from(tries.min(6)) + random % 800))
 }

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::paths::text;
 use super::{Facts, Gap, Kind, Look, ResourceId};
 use crate::mesos::asking;
-use crate::script::{Fix, Sections, Step, quote};
+use crate::script::{Fix, Sections, Step, quote, quote_all};
 
 /// The registry of the masters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +29,20 @@ pub enum Turn {
     /// Its log is set aside: the master of this host stops, and this directory of it keeps the log under another
     /// name.
     Aside(String),
-    /// An earlier log that nobody counts on is set aside, in the same way: a replica that comes back with one votes at
-    /// once, without what was written meanwhile.
-    Stale(String),
+    /// What a member of a quorum holds of earlier, on which nobody counts, is set aside in the same way: one that comes
+    /// back with it would vote for it, without what was written meanwhile.
+    Stale(Stale),
     /// It is what was saved on this host again.
     Restored,
+}
+
+/// What a member holds of a membership of earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// The unit that would go on with it.
+    pub unit: &'static str,
+    /// The directories that hold it.
+    pub paths: Vec<String>,
 }
 
 /// Where it lies while the old log serves, and then until it is restored.
@@ -76,17 +85,11 @@ impl Registry {
     }
 
     /// Nothing is remembered by the old log that is not saved: it ends first.
-    fn set_aside(work_dir: &str, saved: bool) -> String {
+    fn set_aside(work_dir: &str) -> String {
         let log = quote(&format!("{work_dir}/replicated_log"));
-        let (first, then) = match saved {
-            true => (
-                format!("[ -d {SAVED} ] || die nothing of the registry is saved\n"),
-                format!("rm -rf {PENDING}; mv -fT {SAVED} {PENDING}; sync\n"),
-            ),
-            false => (String::new(), String::new()),
-        };
         format!(
-            "{first}systemctl stop mesos-master\n{then}\
+            "[ -d {SAVED} ] || die nothing of the registry is saved\n\
+             systemctl stop mesos-master\nrm -rf {PENDING}; mv -fT {SAVED} {PENDING}; sync\n\
              aside={log}.of-$(date -u +%Y%m%dT%H%M%SZ)\n[ ! -e {log} ] || mv -T {log} \"$aside\"\n\
              say \"the old log is kept in $aside\""
         )
@@ -146,12 +149,25 @@ impl Registry {
     }
 }
 
+impl Stale {
+    /// They are kept under other names.
+    fn set_aside(&self) -> String {
+        format!(
+            "systemctl stop {}\naside=of-$(date -u +%Y%m%dT%H%M%SZ)\nfor path in {}; do\n\
+             [ ! -e \"$path\" ] || mv -T \"$path\" \"$path.$aside\"\ndone\n\
+             say \"what was held of earlier is kept, under names that end with .$aside\"",
+            quote(self.unit),
+            quote_all(self.paths.iter().map(String::as_str))
+        )
+    }
+}
+
 impl Kind for Registry {
     fn id(&self) -> ResourceId {
         let name = match self.turn {
             Turn::Saved => "saved",
             Turn::Aside(_) => "log",
-            Turn::Stale(_) => "old-log",
+            Turn::Stale(_) => "of-earlier",
             Turn::Restored => "restored",
         };
         ResourceId { kind: "registry", name: name.to_owned() }
@@ -188,8 +204,8 @@ impl Kind for Registry {
     fn fix(&self, gaps: &[Gap]) -> Vec<Step> {
         let script = match &self.turn {
             Turn::Saved => self.save(),
-            Turn::Aside(work_dir) => Registry::set_aside(work_dir, true),
-            Turn::Stale(work_dir) => Registry::set_aside(work_dir, false),
+            Turn::Aside(work_dir) => Registry::set_aside(work_dir),
+            Turn::Stale(stale) => stale.set_aside(),
             Turn::Restored => {
                 let seen = gaps.iter().find_map(|gap| gap.seen.as_deref());
                 self.restore(seen.unwrap_or_default())

@@ -13,7 +13,7 @@ use provision::resource::file::File;
 use provision::resource::lead::{Asks, Lead};
 use provision::resource::offers::{Offers, State};
 use provision::resource::reboot::Reboot;
-use provision::resource::registry::{Registry, Turn};
+use provision::resource::registry::{Registry, Stale, Turn};
 use provision::resource::removed::{Removed, Way};
 use provision::resource::{Gap, Resource, ResourceId, probe};
 use provision::script::{Fix, Step};
@@ -85,7 +85,10 @@ pub(super) fn by_verbs() -> Vec<Resource> {
         Reboot { host: HostName::new("a1") }.into(),
         registry(Turn::Saved),
         registry(Turn::Aside("/var/lib/mesos".to_owned())),
-        registry(Turn::Stale("/var/lib/mesos".to_owned())),
+        registry(Turn::Stale(Stale {
+            unit: "zookeeper",
+            paths: vec!["/var/lib/zookeeper/version-2".to_owned(), "/a b/version-2".to_owned()],
+        })),
         Lead { unit: "zookeeper", asks: Asks::Server("10.0.0.1".to_owned(), 2181) }.into(),
         Removed {
             of: ResourceId { kind: "data", name: "/var/lib/mesos/meta".to_owned() },

@@ -26,7 +26,6 @@ const SPARK: [&str; 4] = [
 ];
 
 #[test]
-#[ignore = "one of the long ones: make lab-long"]
 fn lab_debian_11_is_a_host() {
     let archive = spark();
     let more = [&SPARK[..], &[archive.as_str(), "spark.image.base=debian:bullseye-slim"]].concat();
@@ -44,7 +43,6 @@ fn lab_debian_11_is_a_host() {
 }
 
 #[test]
-#[ignore = "one of the long ones: make lab-long"]
 fn lab_debian_13_is_a_host_and_has_no_java_for_spark() {
     let lab = Lab::of_debian("lab-debian-13", "13", INVENTORY, &[]);
     is_told_apart(&lab, "13", "12");

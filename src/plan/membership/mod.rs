@@ -60,8 +60,8 @@ pub enum Does {
     Roll(BTreeSet<HostName>),
     /// These at once: none of them can serve without the others.
     Together(BTreeSet<HostName>),
-    /// This one restarts if it leads, so that another does.
-    GiveLead(HostName),
+    /// Whoever of these leads when its turn comes restarts, so that another leads.
+    GiveLead(BTreeSet<HostName>),
     /// This one is stopped for good, and the others must serve.
     Stop(HostName),
     /// This one is stopped for good; the others serve once the next step is done.
@@ -70,7 +70,7 @@ pub enum Does {
     Save(HostName),
     /// This one stops, and its log is set aside.
     SetAside(HostName),
-    /// The log that this one has of earlier is set aside before it joins.
+    /// What this one holds of earlier is set aside before it joins.
     SetAsideOld(HostName),
     /// What was saved on this one is restored.
     Restore(HostName),
@@ -160,8 +160,10 @@ impl Does {
     /// Everybody on whom something is done.
     pub fn hosts(&self) -> BTreeSet<&HostName> {
         match self {
-            Does::Roll(hosts) | Does::Together(hosts) => hosts.iter().collect(),
-            Does::GiveLead(host) | Does::Stop(host) | Does::StopUngated(host) => [host].into(),
+            Does::Roll(hosts) | Does::Together(hosts) | Does::GiveLead(hosts) => {
+                hosts.iter().collect()
+            }
+            Does::Stop(host) | Does::StopUngated(host) => [host].into(),
             Does::Save(host)
             | Does::SetAside(host)
             | Does::SetAsideOld(host)

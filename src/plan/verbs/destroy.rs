@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Consent, Ground, asked};
 use crate::ground::HostName;
-use crate::inventory::{Inventory, ZooKeeper};
+use crate::inventory::Inventory;
 use crate::plan::{Action, Plan, Scope, Seen, Stage, Wave};
 use crate::resource::removed::{Removed, THERE, Way};
 use crate::resource::service::Service;
@@ -97,16 +97,9 @@ fn data(inventory: &Inventory, task: Task, host: &HostName) -> Vec<String> {
     };
     match task {
         Task::Zookeeper => {
-            let ZooKeeper::Managed { servers, config, .. } = &inventory.zookeeper else {
-                return Vec::new();
-            };
-            if !servers.contains_key(host) {
-                return Vec::new();
-            }
-            let mut paths = within(config.get("dataDir"), "/var/lib/zookeeper", &["version-2"]);
-            let log = config.get("dataLogDir");
-            paths.extend(log.into_iter().flat_map(|it| within(Some(it), "", &["version-2"])));
-            paths
+            let given = inventory.ensemble().is_some_and(|servers| servers.contains_key(host));
+            let directories = given.then(|| inventory.ensemble_directories()).unwrap_or_default();
+            directories.into_iter().map(|path| format!("{path}/version-2")).collect()
         }
         Task::Masters => {
             let directory = inventory.mesos.master_flags.get("work_dir");

@@ -6,7 +6,7 @@ use provision::resource::Resource;
 use provision::resource::drain::{By, Drain};
 use provision::resource::offers::{self, Offers};
 use provision::resource::reboot::Reboot;
-use provision::resource::registry::{Registry, Turn};
+use provision::resource::registry::{Registry, Stale, Turn};
 use provision::script::Step;
 use std::fs;
 
@@ -59,6 +59,33 @@ fn a_registry_is_saved_its_log_set_aside_and_all_restored() {
         room.fails_with("PUT", &restored);
         room.settles(&restored);
         assert_eq!(fs::read_to_string(room.path("state/weights")).unwrap(), before);
+    });
+}
+
+#[test]
+fn what_a_member_holds_of_earlier_is_kept_under_another_name() {
+    in_each_shell(|room| {
+        let paths = ["zk/version-2", "a log/version-2", "not there/version-2"];
+        for path in &paths[..2] {
+            fs::create_dir_all(room.path(path)).unwrap();
+            fs::write(room.path(path).join("log.1"), *path).unwrap();
+        }
+        let paths: Vec<String> = paths.iter().map(|path| room.text(path)).collect();
+        let turn = Turn::Stale(Stale { unit: "zookeeper", paths: paths.clone() });
+        let stale = Resource::Registry(Registry { masters: Vec::new(), turn });
+        let done = room.fix(&stale, &[]);
+        let words = "is kept, under names that end with .of-2";
+        assert!(done.status.success() && said(&done).contains(words), "{}", said(&done));
+        for path in ["zk", "a log"] {
+            let all: Vec<_> = fs::read_dir(room.path(path)).unwrap().flatten().collect();
+            let name = all[0].file_name().into_string().unwrap();
+            assert!(all.len() == 1 && name.starts_with("version-2.of-2"), "{all:?}");
+            let held = fs::read_to_string(all[0].path().join("log.1")).unwrap();
+            assert_eq!(held, format!("{path}/version-2"));
+        }
+        assert!(!room.path("not there").exists());
+        // With nothing left to move it is done once more.
+        assert!(room.fix(&stale, &[]).status.success());
     });
 }
 

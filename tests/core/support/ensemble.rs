@@ -331,6 +331,18 @@ impl Ensemble {
         self.servers.get(&host).is_some_and(|server| server.last != (0, 0))
     }
 
+    /// Whether others hold all that was acknowledged.
+    pub(crate) fn outlives(&self, gone: Set) -> bool {
+        self.acked.iter().all(|holders| holders & !gone != 0)
+    }
+
+    /// What a server held is moved away while it is down.
+    pub(crate) fn set_aside(&mut self, host: usize) {
+        let server = self.servers.entry(host).or_default();
+        (server.epoch, server.last) = (0, (0, 0));
+        self.acked = self.acked.iter().map(|holders| holders & !bit(host)).collect();
+    }
+
     /// What a server says of itself.
     pub(crate) fn says(&self, host: usize, at: u64) -> Says {
         let Some(process) = self.up(host, at) else { return Says::Nothing };

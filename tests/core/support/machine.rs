@@ -439,8 +439,17 @@ impl Machine {
         let told =
             unit.map_or(String::new(), |unit| format!("process\n{}\n", unit.told.join("\n")));
         let data = if self.data { "data\n" } else { "" };
-        let runs = if self.runs("zookeeper") { "runs\n" } else { "" };
+        let runs = self.says_of("zookeeper");
         format!("here\n{servers}{sasl}{told}serverId={}\n{data}{runs}", self.text(MYID).trim())
+    }
+
+    /// What is told of the unit of a part beside its files.
+    pub(super) fn says_of(&self, unit: &str) -> &'static str {
+        match self.units.get(unit) {
+            _ if self.runs(unit) => "runs\n",
+            Some(unit) if !unit.enabled => "left\n",
+            _ => "",
+        }
     }
 
     /// Whether we have once found a unit of it healthy.

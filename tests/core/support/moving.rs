@@ -17,7 +17,7 @@ use provision::script::{Fix, Probe, Push, Sections, Step};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::chance::{Chance, bit, has, size};
+use super::chance::{Chance, Set, bit, each, has, size};
 use super::fake::lock;
 use super::quorums::{Quorums, number};
 use super::world::{Reach, World};
@@ -80,6 +80,9 @@ pub(crate) enum Cut {
 struct Served {
     ensemble: usize,
     masters: usize,
+    /// Servers and masters that did not: whoever does not serve may restart beside others that do not.
+    out: Set,
+    out_of_masters: Set,
 }
 
 #[derive(Debug, Clone)]
@@ -352,7 +355,20 @@ impl State {
         let quorums = self.quorums();
         let leader = quorums.log.leader().filter(|_| quorums.log.serves());
         let says = leader.and_then(|leader| quorums.log.says(leader, quorums.at));
-        Served { ensemble: quorums.ensemble.size(), masters: says.map_or(0, |says| says.quorum) }
+        let ensemble = &quorums.ensemble;
+        let serves = |host: &usize| {
+            use super::ensemble::Says;
+            let says = ensemble.says(*host, quorums.at);
+            matches!(says, Says::Follower | Says::Leader(_) | Says::Standalone)
+        };
+        let up = each(ensemble.all_up(quorums.at));
+        let out = up.filter(|host| !serves(host)).fold(0, |set, host| set | bit(host));
+        // One that leads and has no quorum any more writes nothing.
+        let voters = size(quorums.log.votes(quorums.at));
+        let masters = says.map_or(0, |says| says.quorum);
+        let masters = if voters >= masters { masters } else { 0 };
+        let out_of_masters = !quorums.log.votes(quorums.at);
+        Served { ensemble: ensemble.size(), masters, out, out_of_masters }
     }
 
     fn call(&mut self, host: &HostName, name: &str, fix: Option<&Fix>) -> Result<Ended, String> {
@@ -431,9 +447,16 @@ impl State {
         Err(format!("nobody planned {name}"))
     }
 
+    /// Those that another server's list names: whoever else runs is no member, whatever its own list says.
+    fn counted(&self) -> Set {
+        let lists = self.world.standing().0;
+        lists.iter().fold(0, |set, (host, list)| set | list & !bit(*host))
+    }
+
     /// Whether no more than two servers are to run.
     fn pair(&self) -> bool {
-        self.world.standing().0.len() <= 2
+        let counted = self.counted();
+        self.world.standing().0.keys().filter(|host| has(counted, **host)).count() <= 2
     }
 
     /// The laws of a quorum, once one of its members was started, started anew or stopped.
@@ -457,6 +480,7 @@ impl State {
             .filter(|(peer, of)| *of == unit && peer != host)
             .map(|it| &it.0)
             .collect();
+        let counted = self.counted();
         let quorums = self.quorums();
         let starting = peers.into_iter().find(|peer| {
             let peer = super::quorums::number(peer).expect("a number");
@@ -468,14 +492,19 @@ impl State {
         let mut wrong = None;
         // One that serves alone and becomes several: the others cannot answer before it is one of them.
         let alone = unit == "zookeeper" && members == 1;
-        if let (Some(peer), true, true, true) = (starting, ran, healthy && !alone, ours) {
+        let out = match unit {
+            "zookeeper" => has(served.out, number),
+            _ => has(served.out_of_masters, number),
+        };
+        if let (Some(peer), true, true, true) = (starting, ran && !out, healthy && !alone, ours) {
             wrong = Some(format!("{call} while {peer}, that we started, did not answer yet"));
         }
         if healthy && ours && ran && quorums.gone == 0 {
             let lost = match unit {
                 // Where two of three are to be left they have nobody to spare.
                 "zookeeper" => {
-                    let pair = members == 3 && size(quorums.ensemble.all_up(at)) <= 2;
+                    let up = quorums.ensemble.all_up(at) & counted;
+                    let pair = members == 3 && size(up) <= 2;
                     members >= 3 && !quorums.ensemble.bears(at) && !(pair && self.pair())
                 }
                 _ => {

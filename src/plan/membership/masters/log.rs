@@ -32,9 +32,15 @@ impl Log<'_> {
 
     /// Too few run for the quorum that they have: a change towards fewer was cut short, or others do not run. Whether
     /// those who run hold what others have acknowledged is not known, and to end the change is safe.
-    pub(super) fn cut_short(&self, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
+    /// So many others that hold the log are to `come` beside them.
+    pub(super) fn cut_short(
+        &self,
+        wanted: &BTreeSet<HostName>,
+        target: usize,
+        come: usize,
+    ) -> Option<Refusal> {
         let running: BTreeSet<&HostName> = self.replicas.iter().map(|(host, _)| *host).collect();
-        let quorum = self.highest().filter(|quorum| running.len() < *quorum)?;
+        let quorum = self.highest().filter(|quorum| running.len() + come < *quorum)?;
         let ends = running.len() == 1 && running.iter().copied().eq(wanted) && target == 1;
         (!ends).then(|| {
             Refusal::new(format!(
@@ -91,7 +97,7 @@ impl Log<'_> {
             } else if let Some(host) = leaves {
                 let enough = target.max(replicas.len() / 2 + 1);
                 if replicas.len() <= quorum && enough < quorum {
-                    steps.extend(renewed(&replicas, quorum, leader));
+                    steps.push(renewed(&replicas, quorum, leader));
                     quorum = enough;
                     steps.push(set(&replicas, quorum, "lowered"));
                     continue;
@@ -100,12 +106,12 @@ impl Log<'_> {
                 replicas.remove(&host);
                 // Whoever is left alone must have what the two have acknowledged.
                 if replicas.len() < quorum {
-                    steps.extend(renewed(&before, quorum, leader.filter(|it| **it == host)));
+                    steps.push(handed_over(&host, &before, quorum, leader));
                 }
                 steps.push(leave(host, &before, &replicas, quorum));
             } else if quorum > target {
                 if replicas.len() >= quorum {
-                    steps.extend(renewed(&replicas, quorum, leader));
+                    steps.push(renewed(&replicas, quorum, leader));
                 }
                 quorum = target;
                 steps.push(set(&replicas, quorum, "lowered"));
@@ -128,23 +134,36 @@ fn set(replicas: &BTreeSet<HostName>, quorum: usize, way: &str) -> Step {
 }
 
 /// An acknowledged entry is held by a quorum, and a smaller one may have none of those: a replica that was away
-/// has a hole there, and fills it only when it leads. Whoever begins to lead writes the whole registry, to all.
-fn renewed(
-    replicas: &BTreeSet<HostName>,
+/// has a hole there, and fills it only when it leads. Whoever begins to lead writes the whole registry, to all. Who
+/// leads by then is found out when its turn comes.
+fn renewed(replicas: &BTreeSet<HostName>, quorum: usize, leader: Option<&HostName>) -> Step {
+    let who = leader.filter(|leader| replicas.contains(*leader));
+    let who = who.map_or("whoever leads", HostName::as_str);
+    let title = format!("{who} gives the lead of the masters away, so that all hold the registry");
+    give_lead(title, replicas, replicas.clone(), quorum)
+}
+
+/// Of two one is to be left: if the other leads, it alone may know what was written last.
+fn handed_over(
+    host: &HostName,
+    both: &BTreeSet<HostName>,
     quorum: usize,
     leader: Option<&HostName>,
-) -> Option<Step> {
-    let leader = leader.filter(|leader| replicas.contains(*leader))?;
+) -> Step {
+    let why = if leader == Some(host) { "so that all hold the registry" } else { "if it leads" };
+    let title = format!("{host} gives the lead of the masters away, {why}");
+    give_lead(title, both, [host.clone()].into(), quorum)
+}
+
+fn give_lead(
+    title: String,
+    replicas: &BTreeSet<HostName>,
+    hosts: BTreeSet<HostName>,
+    quorum: usize,
+) -> Step {
     let members = Members::Masters(replicas.clone(), quorum);
-    Some(Step {
-        open: BTreeSet::new(),
-        title: format!(
-            "{leader} gives the lead of the masters away, so that all hold the registry"
-        ),
-        wants: members.clone(),
-        judged: members,
-        does: Does::GiveLead(leader.clone()),
-    })
+    let (wants, judged) = (members.clone(), members);
+    Step { open: BTreeSet::new(), title, wants, judged, does: Does::GiveLead(hosts) }
 }
 
 fn without_old_log(host: &HostName, others: &BTreeSet<HostName>, quorum: usize) -> Step {
@@ -222,7 +241,13 @@ mod tests {
     fn those_who_leave_are_gone_before_the_quorum_is_lowered_and_the_leader_goes_last() {
         assert_eq!(
             titles("m1 m2 m3 m4 m5", 3, "m1 m2 m3", "m4"),
-            ["m5 leaves the masters", "m4 leaves the masters", "quorum lowered to 2 on m1, m2, m3"]
+            [
+                "m5 leaves the masters",
+                "m4 leaves the masters",
+                // Another may lead by then than when this was planned.
+                "whoever leads gives the lead of the masters away, so that all hold the registry",
+                "quorum lowered to 2 on m1, m2, m3"
+            ]
         );
         let away = |host| {
             format!("{host} gives the lead of the masters away, so that all hold the registry")
@@ -303,15 +328,15 @@ mod tests {
             replicas: one.iter().map(|host| (host, Some(quorum))).collect(),
             old: BTreeSet::new(),
         };
-        let refusal = log(2).cut_short(&many, 2).unwrap();
+        let refusal = log(2).cut_short(&many, 2, 0).unwrap();
         assert_eq!(
             refusal.why,
             format!(
                 "m1 of the masters runs alone, too few for their quorum of 2; {CURE} (an apply of the earlier inventory: `provision history`)"
             )
         );
-        assert_eq!(log(2).cut_short(&one, 1), None);
-        assert_eq!(log(1).cut_short(&many, 2), None);
+        assert_eq!(log(2).cut_short(&one, 1, 0), None);
+        assert_eq!(log(1).cut_short(&many, 2, 0), None);
     }
 
     proptest! {

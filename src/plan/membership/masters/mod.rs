@@ -28,10 +28,10 @@ pub(super) fn steps(
     let now =
         Log { replicas: running.masters.iter().map(|(host, it)| (host, it.quorum)).collect(), old };
     let replicas: BTreeSet<HostName> = running.masters.keys().cloned().collect();
-    // One that is new to the log; those that were started before may start again.
-    let new = wanted
-        .difference(&replicas)
-        .find(|host| !running.kept.contains_key(*host) && !running.silent.contains(*host));
+    // One that is new to the log, or has left it; those that have only stopped may start again.
+    let known = |host: &HostName| running.kept.get(host).is_some_and(|kept| !kept.left);
+    let new =
+        wanted.difference(&replicas).find(|host| !known(host) && !running.silent.contains(*host));
     let silent = running.silent.iter().find(|host| !wanted.contains(*host));
     if let (Some(host), Some(new), false) = (silent, new, replicas.is_empty()) {
         return Err(Refusal::new(format!(
@@ -40,8 +40,13 @@ pub(super) fn steps(
     }
     // A first installation has no log yet, nor an ensemble that holds anything.
     let heard = |host: &HostName| !running.silent.contains(host);
+    let ensemble = inventory.ensemble();
+    let former = |host: &HostName| {
+        !wanted.contains(host) && !ensemble.is_some_and(|all| all.contains_key(host))
+    };
     let fresh = running.servers.values().all(|it| it.data == Data::Nothing)
-        && inventory.ensemble().is_none_or(|all| all.keys().all(heard));
+        && ensemble.is_none_or(|all| all.keys().all(heard))
+        && !running.silent.iter().any(former);
     let enough = wanted.iter().filter(|host| heard(host)).count() >= target;
     let first = replicas.is_empty() && fresh && enough;
     let silent = running.silent.iter().find(|_| !first);
@@ -51,7 +56,8 @@ pub(super) fn steps(
         )));
     }
     if replicas.is_empty() {
-        return alone(running, wanted, target).map_or(Ok(Steps::default()), Err);
+        let why = alone(running, wanted, target).or_else(|| stopped(running, wanted, target));
+        return why.map_or(Ok(Steps::default()), Err);
     }
     let changes = !now.as_wanted(wanted, target);
     let seen = running.masters.values().filter_map(|it| it.ensemble).max().unwrap_or(0);
@@ -62,7 +68,16 @@ pub(super) fn steps(
         )));
     }
     if !changes {
-        return Ok(Steps::default());
+        // Whoever is to come and holds nothing catches up with as many as must agree.
+        let come = wanted.iter().filter(|host| !replicas.contains(*host));
+        let come = come.filter(|host| !heard(host) || stays(running, host)).count();
+        // A first installation that was cut short begins a log once all have come.
+        let begun = running.masters.values().any(|it| it.votes == Some(true))
+            || running.kept.values().any(|kept| kept.log && kept.left);
+        return match now.cut_short(wanted, target, come).filter(|_| begun) {
+            Some(refusal) => Err(refusal),
+            None => Ok(Steps::default()),
+        };
     }
     if let Some(host) = running.silent.iter().find(|host| wanted.contains(*host)) {
         return Err(Refusal::new(format!(
@@ -88,7 +103,7 @@ pub(super) fn steps(
         return steps.within_scope(Task::Masters, state.scope);
     }
     let steps = now.to(wanted, target, state.health.leader.as_ref())?;
-    if let Some(refusal) = now.cut_short(wanted, target) {
+    if let Some(refusal) = now.cut_short(wanted, target, 0) {
         return Err(refusal);
     }
     // Whoever leaves may be sick; whoever stays must serve.
@@ -114,6 +129,34 @@ fn alone(running: &Running, wanted: &BTreeSet<HostName>, target: usize) -> Optio
     (others && wanted.contains(host)).then(|| {
         Refusal::new(format!(
             "{host} keeps the masters' log alone, with quorum 1, and does not run; start it first (an apply of the earlier inventory does: `provision history`), so that what it remembers can be saved"
+        ))
+    })
+}
+
+/// Whether a host holds a replica of the log as its member, though its master does not run.
+fn stays(running: &Running, host: &HostName) -> bool {
+    running.kept.get(host).is_some_and(|kept| kept.log && !kept.left)
+}
+
+/// Why those that are wanted may not start while nobody runs: others hold what was acknowledged, or some of them hold
+/// what it was before they left.
+fn stopped(running: &Running, wanted: &BTreeSet<HostName>, target: usize) -> Option<Refusal> {
+    let members: BTreeSet<&HostName> =
+        running.kept.keys().filter(|host| stays(running, host)).collect();
+    if members.is_empty() {
+        return None;
+    }
+    let of = |host: &HostName| running.kept.get(host);
+    let same = members.iter().all(|host| {
+        wanted.contains(*host) && of(host).is_some_and(|kept| kept.quorum == Some(target))
+    });
+    let stale = wanted.iter().any(|host| of(host).is_some_and(|kept| kept.log && kept.left));
+    // One that was left alone holds all, and its quorum is lowered.
+    let ends = target == 1 && members.iter().copied().eq(wanted);
+    (!ends && (!same || stale)).then(|| {
+        Refusal::new(format!(
+            "no master runs, and their membership changes only while they do; {CURE}: {} held their log (an apply of the earlier inventory: `provision history`)",
+            named(members)
         ))
     })
 }

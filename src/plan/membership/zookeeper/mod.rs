@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Does, Members, Refusal, State, Step, Steps, all_serve, joins, named};
 use crate::ground::HostName;
-use crate::health::{Data, Health, Member, Running};
+use crate::health::{Data, Health, Member, Running, Server};
 use crate::inventory::Inventory;
 use crate::tasks::Task;
 
@@ -29,6 +29,12 @@ pub(super) fn steps(
         renumbered(list, wanted)?;
     }
     let serves = |host: &HostName| running.servers.get(host).is_some_and(|server| server.serves);
+    let begins = running.servers.values().all(|it| !it.serves && it.data == Data::Nothing);
+    if let (Some(host), true) = (held_by(running, inventory, &lists), begins) {
+        return Err(Refusal::new(format!(
+            "all servers that could be asked are empty, and {host}, which may hold the data, could not be; bring it back, or write `retired: {{{host}: gone}}` if it never will"
+        )));
+    }
     let led = state.health.leader.as_ref().and_then(|leader| own.get(leader));
     // Whoever does not serve and has another list than the one who leads is out until it has the same.
     let strays = |list: &&List| {
@@ -39,6 +45,28 @@ pub(super) fn steps(
         None => current(&lists, wanted)?,
     };
     let mut steps = from(&base, running, wanted, gone);
+    let changes = lists.len() > 1 || steps.all().next().is_some();
+    // Somebody else counts on it, and it may lead.
+    let unheard = |host: &&HostName| running.silent.contains(*host) && !gone.contains(*host);
+    let counted = lists.iter().flat_map(BTreeMap::keys).find(unheard);
+    if let (Some(host), true, true) = (counted, changes, own.keys().any(serves)) {
+        return Err(Refusal::new(format!(
+            "{host} is counted by servers of the ensemble and could not be asked; bring it back, or take it out and write `retired: {{{host}: gone}}` if it never will"
+        )));
+    }
+    let empty =
+        |host: &HostName| running.servers.get(host).is_none_or(|it| it.data == Data::Nothing);
+    let elsewhere = running.servers.keys().find(|host| !base.contains_key(*host) && !empty(host));
+    if let (Some(host), true, true) = (
+        elsewhere.filter(|host| !gone.contains(*host)),
+        base.keys().all(empty),
+        running.servers.values().all(|server| !server.serves),
+    ) {
+        return Err(Refusal::new(format!(
+            "no server serves, {} would begin empty, and {host} holds the data; start it first (an apply of the earlier inventory does: `provision history`)",
+            named(base.keys())
+        )));
+    }
     // Where all of them are to have the list of the inventory they get it as any other file.
     if steps.all().next().is_none() {
         return Ok(steps);
@@ -96,6 +124,22 @@ pub(super) fn steps(
     steps.within_scope(Task::Zookeeper, state.scope)
 }
 
+/// Who could not be asked, is to be no member, and may have been one: a first installation knows of none such. Masters
+/// alone are no sign of one: they are all made together.
+fn held_by<'a>(
+    running: &'a Running,
+    inventory: &Inventory,
+    lists: &[List],
+) -> Option<&'a HostName> {
+    let wanted = inventory.ensemble().into_iter().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>();
+    let masters = &inventory.mesos.masters;
+    let mut silent = running.silent.iter().filter(|host| !wanted.contains(host));
+    silent.find(|host| {
+        let listed = lists.iter().any(|list| list.contains_key(*host));
+        listed || !running.masters.is_empty() || !masters.contains(*host)
+    })
+}
+
 /// Before membership changes all members have one list: whoever does not run with it, or not at all, is
 /// brought back with it.
 ///
@@ -137,7 +181,7 @@ fn brought_back(
             named(base.keys())
         )));
     }
-    let (first, rest) = start(out, running, base, health)?;
+    let (first, rest) = start(out, running, &judged, base, health)?;
     let rest = rest
         .into_iter()
         .map(|host| step(format!("{host}'s server starts"), Does::Roll([host].into())));
@@ -171,10 +215,6 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         live.map(|(host, id)| (host.clone(), *id)).collect()
     };
     let all = |list: &List| -> BTreeSet<HostName> { live(list).into_keys().collect() };
-    // Who was left running when its joining, or its leaving, was cut short: nobody counts it.
-    let listed = |host: &HostName| current.contains_key(host) || wanted.contains_key(host);
-    let left = running.servers.iter().filter(|(host, it)| (it.answers || it.runs) && !listed(host));
-    steps.first.extend(left.map(|(host, _)| stop(host, &live(&list), &live(&list))));
     // Who is gone is missed by every majority, and nobody joins whose own list has no majority that serves: it
     // leaves first.
     for host in current.keys().filter(|host| gone.contains(*host) && !wanted.contains_key(*host)) {
@@ -204,6 +244,17 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
         list.extend(new.iter().map(|(host, id)| (host.clone(), *id)));
         let beside: Vec<&HostName> = new.keys().take(list.len() / 2).collect();
         let begin: BTreeSet<HostName> = beside.iter().copied().chain([first]).cloned().collect();
+        // What they hold of earlier would count as much as what it holds now, if all of them stopped.
+        let holds = |host: &&HostName| {
+            running.servers.get(*host).is_some_and(|server| server.data == Data::Perhaps)
+        };
+        steps.first.extend(new.keys().filter(holds).map(|host| Step {
+            open: BTreeSet::new(),
+            title: format!("{host}'s data of earlier is set aside"),
+            wants: Members::Servers(alone.clone()),
+            judged: Members::Servers(alone.clone()),
+            does: Does::SetAsideOld(host.clone()),
+        }));
         let mut judged: List = list.clone();
         judged.retain(|host, _| begin.contains(host));
         steps.first.push(Step {
@@ -238,6 +289,20 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
             });
         }
     }
+    // Who was left running when its joining, or its leaving, was cut short: nobody counts it. It goes on only with
+    // the list that all are to have next: with another it would have majorities of its own once some count it.
+    let moves = |step: &&Step| !matches!(step.does, Does::SetAsideOld(_));
+    let next = steps.first.iter().find(moves).map(|step| step.wants.clone());
+    let as_next = |host: &HostName, it: &Server| {
+        let Some(Members::Servers(next)) = &next else { return false };
+        next.contains_key(host) && it.list.keys().eq(next.values().collect::<BTreeSet<&u8>>())
+    };
+    let left = running.servers.iter().filter(|(host, it)| {
+        (it.answers || it.runs) && !current.contains_key(*host) && !as_next(host, it)
+    });
+    let stops: Vec<Step> =
+        left.map(|(host, _)| stop(host, &live(current), &live(current))).collect();
+    steps.first.splice(0..0, stops);
     let leaves: Vec<HostName> =
         list.keys().filter(|host| !wanted.contains_key(*host)).cloned().collect();
     for host in leaves {
@@ -255,7 +320,7 @@ fn from(current: &List, running: &Running, wanted: &List, gone: &BTreeSet<HostNa
                 title: format!("{host} gives the lead of the ensemble away, if it leads"),
                 wants: Members::Servers(old.clone()),
                 judged: Members::Servers(old.clone()),
-                does: Does::GiveLead(host.clone()),
+                does: Does::GiveLead([host.clone()].into()),
             });
         }
         let judged = if last || pair { &left } else { &old };
@@ -283,36 +348,53 @@ fn stop(host: &HostName, left: &List, judged: &List) -> Step {
 }
 
 /// Who of an ensemble of which nobody serves is started at once, and who after them: those that hold data, or
-/// may, and so few of the empty ones that they are no majority without a holder.
+/// may, and so few of the empty ones that they are no majority without a holder, whoever comes back beside them.
+/// Of `members` nobody is gone; `list` is what the servers run with.
 ///
 /// # Errors
-/// Why nobody may be started: all who answer are empty, and somebody is silent or left out who may not be.
+/// Why nobody may be started: who answers is empty, or all but a few are, and somebody is silent or left out who
+/// may not be.
 pub fn start(
     work: &BTreeSet<HostName>,
     running: &Running,
-    wanted: &BTreeMap<HostName, u8>,
+    members: &List,
+    list: &List,
     health: &Health,
 ) -> Result<(BTreeSet<HostName>, Vec<HostName>), Refusal> {
     let holds =
         |host: &HostName| running.servers.get(host).is_some_and(|it| it.data == Data::Perhaps);
-    let majority = wanted.len() / 2 + 1;
+    let majority = list.len() / 2 + 1;
     let absent = |host: &&HostName| {
         !work.contains(*host) && health.members.get(*host) != Some(&Member::Serving)
     };
     let (known, empty): (Vec<&HostName>, Vec<&HostName>) = work.iter().partition(|it| holds(it));
-    let beside = wanted.keys().filter(|host| !work.contains(*host) && holds(host)).count();
+    let beside = members.keys().filter(|host| !work.contains(*host) && holds(host)).count();
     if known.is_empty() && beside == 0 {
-        if let Some(silent) = wanted.keys().find(absent) {
+        if let Some(silent) = members.keys().find(absent) {
             return Err(Refusal::new(format!(
                 "all servers that could be started are empty, and {silent}, which may hold the data, is not among them; bring it back and let it come along, or take it out of `zookeeper.servers`"
             )));
         }
         return Ok((work.clone(), Vec::new()));
     }
-    if empty.len() < majority {
+    // They are empty, or may be, and run or may at any time.
+    let others: Vec<&HostName> =
+        members.keys().filter(|host| absent(host) && !holds(host)).collect();
+    if empty.len() + others.len() < majority {
         return Ok((work.clone(), Vec::new()));
     }
-    let now = majority.saturating_sub(known.len() + beside);
+    let runs = |host: &HostName| running.servers.get(host).is_some_and(|it| it.answers || it.runs);
+    let (up, unknown): (Vec<&HostName>, Vec<&HostName>) =
+        others.iter().copied().partition(|host| runs(host));
+    let now = majority.saturating_sub(known.len() + beside + up.len());
+    if now + others.len() >= majority {
+        let they = if unknown.len() == 1 { "it" } else { "them" };
+        return Err(Refusal::new(format!(
+            "so few servers hold data that {} empty ones would have to serve with them, and together with {}, which could not be asked or may not be touched, these could elect a leader without any data; bring {they} back and let {they} come along, or take {they} out of `zookeeper.servers`",
+            now + up.len(),
+            named(unknown),
+        )));
+    }
     let first = known.into_iter().chain(empty.iter().copied().take(now)).cloned().collect();
     Ok((first, empty.into_iter().skip(now).cloned().collect()))
 }

@@ -96,15 +96,44 @@ fn empty_servers_are_no_majority_without_a_holder() {
     let holder = Server { data: Data::Perhaps, ..Server::default() };
     let running = Running { servers: [(HostName::new("m1"), holder)].into(), ..Running::default() };
     let hosts = |names: &[u8]| -> BTreeSet<HostName> { list(names).into_keys().collect() };
-    let of = |work: &[u8], running: &Running| {
-        start(&hosts(work), running, &list(&[1, 2, 3]), &Health::default())
+    let of = |work: &[u8], running: &Running, all: &[u8]| {
+        start(&hosts(work), running, &list(all), &list(all), &Health::default())
     };
     let expected = (hosts(&[1, 2]), vec![HostName::new("m3")]);
-    assert_eq!(of(&[1, 2, 3], &running), Ok(expected));
+    assert_eq!(of(&[1, 2, 3], &running, &[1, 2, 3]), Ok(expected));
     // All empty: a first installation.
-    assert_eq!(of(&[1, 2, 3], &Running::default()), Ok((hosts(&[1, 2, 3]), Vec::new())));
+    assert_eq!(
+        of(&[1, 2, 3], &Running::default(), &[1, 2, 3]),
+        Ok((hosts(&[1, 2, 3]), Vec::new()))
+    );
     // All empty but for one that is not there.
-    assert!(of(&[2, 3], &Running::default()).unwrap_err().why.contains("m1"));
+    assert!(of(&[2, 3], &Running::default(), &[1, 2, 3]).unwrap_err().why.contains("m1"));
+    // One that is not there may be as empty, and come back: m2, m3, m4 and m5 would be four of six.
+    let why = of(&[1, 2, 3, 5, 6], &running, &[1, 2, 3, 4, 5, 6]).unwrap_err().why;
+    assert!(
+        why.contains("that 3 empty ones would") && why.contains("with m4, which could"),
+        "{why}"
+    );
+    let expected = (hosts(&[1, 2, 3, 4]), vec![HostName::new("m5"), HostName::new("m6")]);
+    assert_eq!(of(&[1, 2, 3, 4, 5, 6], &running, &[1, 2, 3, 4, 5, 6]), Ok(expected));
+    // Two that run already count with those that are started: one more makes a majority with the holder.
+    let mut up = running.clone();
+    for host in ["m2", "m3"] {
+        let server = Server { answers: true, ..Server::default() };
+        up.servers.insert(HostName::new(host), server);
+    }
+    let one = start(
+        &hosts(&[5, 6]),
+        &up,
+        &list(&[1, 2, 3, 5, 6]),
+        &list(&[1, 2, 3, 4, 5, 6]),
+        &Health::default(),
+    );
+    assert_eq!(one, Ok((hosts(&[5]), vec![HostName::new("m6")])));
+    // It is gone, and all run with the list that counts it still.
+    let gone =
+        start(&hosts(&[1, 2]), &running, &list(&[1, 2]), &list(&[1, 2, 3]), &Health::default());
+    assert_eq!(gone, Ok((hosts(&[1, 2]), Vec::new())));
 }
 
 /// A server as it runs: its list, and whether it holds the data.
@@ -204,8 +233,11 @@ fn plan(servers: &Servers, open: &BTreeSet<HostName>, wanted: &List) -> Steps {
         Ok(list) => list,
         Err(refusal) => panic!("{}: {lists:?}", refusal.why),
     };
-    let server = Server { answers: true, ..Server::default() };
-    let all = servers.keys().map(|host| (host.clone(), server.clone())).collect();
+    let server = |list: &List| {
+        let list = list.iter().map(|(host, id)| (*id, host.to_string())).collect();
+        Server { answers: true, list, ..Server::default() }
+    };
+    let all = servers.iter().map(|(host, (list, _))| (host.clone(), server(list))).collect();
     let running = Running { servers: all, ..Running::default() };
     let mut steps = from(&base, &running, wanted, &BTreeSet::new());
     if lists.len() > 1 && base.len() > 1 {
@@ -217,11 +249,12 @@ fn plan(servers: &Servers, open: &BTreeSet<HostName>, wanted: &List) -> Steps {
 proptest! {
     /// Whatever membership becomes whatever other: two lists in use never allow two majorities that are
     /// apart, the empty are never a majority, none that is counted insists where larger numbers pass it over, and
-    /// cut anywhere, the rest leads to the same end.
+    /// cut anywhere, the rest leads to what is wanted by then.
     #[test]
     fn every_change_keeps_one_majority_and_the_data(
         old in prop::collection::btree_set(1_u8..9, 1..6),
         new in prop::collection::btree_set(1_u8..9, 1..6),
+        other in prop::option::of(prop::collection::btree_set(1_u8..9, 1..6)),
         cut in any::<prop::sample::Index>(),
         within in any::<prop::sample::Index>(),
     ) {
@@ -248,6 +281,9 @@ proptest! {
         }
         // Where nothing was cut short all insist again.
         prop_assert!(stop < all.len() || open.is_empty(), "{open:?}");
+        // By then another membership may be wanted.
+        let other = other.map(|other| list(&other.into_iter().collect::<Vec<_>>()));
+        let wanted = other.unwrap_or(wanted);
         for step in plan(&servers, &open, &wanted).all() {
             act(&mut servers, &mut open, step, usize::MAX);
         }

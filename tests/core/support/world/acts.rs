@@ -115,10 +115,20 @@ impl World {
                     machine.note(&format!("{PENDING}/weights"), saved, now);
                     self.weights.clear();
                 }
-                Turn::Stale(_) => {
-                    machine.entries.remove(machine::LOG);
-                    if let Some(quorums) = &mut self.quorums {
-                        quorums.log.set_aside(quorums::number(host).expect("a number"));
+                Turn::Stale(stale) => {
+                    let number = quorums::number(host).expect("a number");
+                    if let Some(unit) = machine.units.get_mut(stale.unit) {
+                        unit.active = false;
+                    }
+                    match (stale.unit, &mut self.quorums) {
+                        ("zookeeper", Some(quorums)) => quorums.ensemble.set_aside(number),
+                        ("zookeeper", None) => machine.data = false,
+                        (_, quorums) => {
+                            machine.entries.remove(machine::LOG);
+                            if let Some(quorums) = quorums {
+                                quorums.log.set_aside(number);
+                            }
+                        }
                     }
                 }
                 Turn::Restored => {

@@ -61,8 +61,14 @@ pub(crate) struct View {
 
 /// What others say, as a host passes it on.
 pub(crate) fn foreign(said: &str) -> String {
-    let bytes: String = said.bytes().map(|byte| format!(" {byte:02x}")).collect();
-    format!("{bytes}\n=\n")
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(said.len() * 3 + 3);
+    for byte in said.bytes() {
+        text.push(' ');
+        text.extend([byte >> 4, byte & 15].map(|half| char::from(DIGITS[usize::from(half)])));
+    }
+    text.push_str("\n=\n");
+    text
 }
 
 /// The built-in templates, compiled once.

@@ -77,7 +77,7 @@ impl World {
                 "log" if machine.text(machine::QUORUM).is_empty() => String::new(),
                 "log" => {
                     let log = if machine.entries.contains_key(machine::LOG) { "log\n" } else { "" };
-                    let runs = if machine.runs("mesos-master") { "runs\n" } else { "" };
+                    let runs = machine.says_of("mesos-master");
                     format!("quorum={}\n{log}{runs}", machine.text(machine::QUORUM).trim())
                 }
                 "left-zookeeper" if !machine.stamped("zookeeper") => String::new(),
