@@ -378,6 +378,7 @@ fn elections(plan: &str) -> [usize; 2] {
         stages(&[
             "quorum ",
             "leaves the masters",
+            "lead of the masters",
             "Mesos masters",
             "does not serve for some seconds",
         ]),
