@@ -97,8 +97,10 @@ fn data(inventory: &Inventory, task: Task, host: &HostName) -> Vec<String> {
     };
     match task {
         Task::Zookeeper => {
-            let given = inventory.ensemble().is_some_and(|servers| servers.contains_key(host));
-            let directories = given.then(|| inventory.ensemble_directories()).unwrap_or_default();
+            if !inventory.ensemble().is_some_and(|servers| servers.contains_key(host)) {
+                return Vec::new();
+            }
+            let directories = inventory.ensemble_directories();
             directories.into_iter().map(|path| format!("{path}/version-2")).collect()
         }
         Task::Masters => {
