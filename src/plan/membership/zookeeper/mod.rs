@@ -388,6 +388,8 @@ pub fn start(
         others.iter().copied().partition(|host| runs(host));
     let now = majority.saturating_sub(known.len() + beside + up.len());
     if now + others.len() >= majority {
+        // Where all of them run by now there are too many of them already.
+        let unknown = if unknown.is_empty() { others } else { unknown };
         let they = if unknown.len() == 1 { "it" } else { "them" };
         return Err(Refusal::new(format!(
             "so few servers hold data that {} empty ones would have to serve with them, and together with {}, which could not be asked or may not be touched, these could elect a leader without any data; bring {they} back and let {they} come along, or take {they} out of `zookeeper.servers`",

@@ -130,6 +130,12 @@ fn empty_servers_are_no_majority_without_a_holder() {
         &Health::default(),
     );
     assert_eq!(one, Ok((hosts(&[5]), vec![HostName::new("m6")])));
+    // Three that run already are a majority of four by themselves, and are named.
+    let server = Server { answers: true, ..Server::default() };
+    up.servers.insert(HostName::new("m4"), server);
+    let four = list(&[1, 2, 3, 4]);
+    let why = start(&hosts(&[1]), &up, &four, &four, &Health::default()).unwrap_err().why;
+    assert!(why.contains("together with m2, m3, m4, which"), "{why}");
     // It is gone, and all run with the list that counts it still.
     let gone =
         start(&hosts(&[1, 2]), &running, &list(&[1, 2]), &list(&[1, 2, 3]), &Health::default());
