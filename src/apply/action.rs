@@ -139,7 +139,7 @@ impl<Hosts: Change> Engine<Hosts> {
     /// What started is stamped once the gate has found it healthy, or at once where there is none.
     async fn started(&self, host: &HostName, action: &Action, stamp: Fix) -> Result<(), Outcome> {
         if action.task.card().check.is_none() {
-            return self.stamp(host, &action.id(), &stamp).await;
+            return self::stamp(&*self.hosts, host, &action.id(), &stamp).await;
         }
         let mut state = self.state.lock().await;
         state.started.entry(host.clone()).or_default().push((action.id(), stamp));
@@ -162,23 +162,23 @@ impl<Hosts: Change> Engine<Hosts> {
             Look::Failed(reason) => Err(Outcome::Failed { status: 0, reason }),
         }
     }
+}
 
-    /// Notes on the host what a process that was found healthy depends on.
-    pub(super) async fn stamp(
-        &self,
-        host: &HostName,
-        of: &ResourceId,
-        stamp: &Fix,
-    ) -> Result<(), Outcome> {
-        let name = format!("stamp {}", of.name);
-        match self.hosts.run(host, &name, stamp).await {
-            Ok(Ended { status: 0, .. }) => Ok(()),
-            Ok(ended) => Err(Outcome::Failed {
-                status: ended.status,
-                reason: last_line(&ended.output_tail).unwrap_or("the stamp failed").to_owned(),
-            }),
-            Err(why) => Err(Outcome::Lost(why)),
-        }
+/// Notes on the host what a process that was found healthy depends on.
+pub(super) async fn stamp<Hosts: Change>(
+    hosts: &Hosts,
+    host: &HostName,
+    of: &ResourceId,
+    stamp: &Fix,
+) -> Result<(), Outcome> {
+    let name = format!("stamp {}", of.name);
+    match hosts.run(host, &name, stamp).await {
+        Ok(Ended { status: 0, .. }) => Ok(()),
+        Ok(ended) => Err(Outcome::Failed {
+            status: ended.status,
+            reason: last_line(&ended.output_tail).unwrap_or("the stamp failed").to_owned(),
+        }),
+        Err(why) => Err(Outcome::Lost(why)),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Gates: waiting until those that a wave touched serve, and saying why they do not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::action::stamp;
 use super::{ASK_LIMIT, Engine, POLL};
 use crate::event::{Event, Outcome};
 use crate::ground::HostName;
@@ -25,7 +28,7 @@ impl<Hosts: Change> Engine<Hosts> {
         awaited: &BTreeSet<HostName>,
     ) {
         let Some(check) = task.card().check else { return };
-        let (failed, not_run, started) = {
+        let (failed, not_run, mut started) = {
             let mut state = self.state.lock().await;
             let failed: BTreeSet<HostName> = state.failed.keys().cloned().collect();
             (failed, state.not_run.clone(), std::mem::take(&mut state.started))
@@ -86,15 +89,21 @@ impl<Hosts: Change> Engine<Hosts> {
             open,
             seconds: began.elapsed().as_secs_f64(),
         });
+        let mut stamped = JoinSet::new();
         for (host, member) in members {
             if member == Member::Serving {
-                for (id, stamp) in started.get(&host).into_iter().flatten() {
-                    if let Err(Outcome::Failed { reason, .. } | Outcome::Lost(reason)) =
-                        self.stamp(&host, id, stamp).await
-                    {
-                        self.state.lock().await.failed.insert(host.clone(), reason);
+                let stamps = started.remove(&host).unwrap_or_default();
+                let hosts = Arc::clone(&self.hosts);
+                stamped.spawn(async move {
+                    for (id, fix) in &stamps {
+                        if let Err(Outcome::Failed { reason, .. } | Outcome::Lost(reason)) =
+                            stamp(&*hosts, &host, id, fix).await
+                        {
+                            return Some((host, reason));
+                        }
                     }
-                }
+                    None
+                });
             } else if !open {
                 if let Some(unit) = units.get(&host) {
                     self.journal(&host, task, unit).await;
@@ -103,6 +112,8 @@ impl<Hosts: Change> Engine<Hosts> {
                 self.state.lock().await.failed.insert(host, why);
             }
         }
+        let unstamped = stamped.join_all().await;
+        self.state.lock().await.failed.extend(unstamped.into_iter().flatten());
         if !open && wave.hosts.keys().all(|host| health.complaint(host).is_none()) {
             // Everybody answers and nobody leads: the stage failed though no single host did.
             self.halt(format!("{} has no leader", task.card().title)).await;
@@ -115,22 +126,24 @@ impl<Hosts: Change> Engine<Hosts> {
         units: &BTreeMap<HostName, String>,
         seen: &mut BTreeMap<HostName, (u32, u32)>,
     ) -> bool {
+        let mut asked = JoinSet::new();
         for (host, unit) in units {
-            let name = format!("{unit}.service");
-            let probe = Probe::new("units", service::show([name.as_str()]));
-            let Ok(sections) = self.hosts.ask(host, &probe, ASK_LIMIT).await else { continue };
-            let Some(unit) = sections.get("units").and_then(|text| service::unit(unit, text))
-            else {
-                continue;
-            };
-            let (first, strikes) = *seen.entry(host.clone()).or_insert((unit.restarts, 0));
-            let down = matches!(unit.sub, "auto-restart" | "failed");
-            seen.insert(host.clone(), (first, if down { strikes + 1 } else { 0 }));
-            if unit.restarts >= first + 2 || strikes > 8 {
-                return true;
-            }
+            let (hosts, host, unit) = (Arc::clone(&self.hosts), host.clone(), unit.clone());
+            asked.spawn(async move {
+                let probe = Probe::new("units", service::show(&unit));
+                let sections = hosts.ask(&host, &probe, ASK_LIMIT).await.ok()?;
+                let unit = service::unit(&unit, sections.get("units")?)?;
+                let down = matches!(unit.sub, "auto-restart" | "failed");
+                Some((host, unit.restarts, down))
+            });
         }
-        false
+        let mut hopeless = false;
+        for (host, restarts, down) in asked.join_all().await.into_iter().flatten() {
+            let (first, strikes) = *seen.entry(host.clone()).or_insert((restarts, 0));
+            seen.insert(host, (first, if down { strikes + 1 } else { 0 }));
+            hopeless |= restarts >= first + 2 || strikes > 8;
+        }
+        hopeless
     }
 
     async fn journal(&self, host: &HostName, task: Task, unit: &str) {

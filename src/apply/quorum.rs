@@ -56,6 +56,10 @@ impl Roll {
 /// ZooKeeper for a moment ends: systemd starts it again after 20 s (RestartSec of its unit).
 pub(super) const RECOVERY: Duration = Duration::from_secs(60);
 
+/// How long answers that contradict each other are put again: a leader that has lost its followers steps
+/// down within ZooKeeper's syncLimit of 5 ticks of 2 s, and one just elected is joined by the others.
+const SETTLING: Duration = Duration::from_secs(15);
+
 impl<Hosts: Change> Engine<Hosts> {
     /// Asks the quorums of a stage again and puts the waves that are left in order; an error when nobody may
     /// go.
@@ -88,7 +92,9 @@ impl<Hosts: Change> Engine<Hosts> {
                 let wave = left.front()?;
                 let obstacle = match stage.ends {
                     Ends::Members => too_few(health, wave),
-                    _ => lost_member(health, wave, roll)
+                    _ => unsettled_member(*task, health, wave)
+                        .filter(|_| began.elapsed() <= SETTLING)
+                        .or_else(|| lost_member(health, wave, roll))
                         .or_else(|| silent_member(health, wave))
                         .or_else(|| sick_peer(health, wave)),
                 };
@@ -161,6 +167,23 @@ fn lost_member(health: &Health, wave: &Wave, roll: &Roll) -> Option<(HostName, S
     let mut members = wave.hosts.keys().filter(|host| roll.served.contains(*host) || planned(host));
     let (host, why) = members.find_map(|host| Some((host, health.complaint(host)?)))?;
     Some((host.clone(), format!("{host} served when this began and no longer does: {why}")))
+}
+
+/// A member of a wave that is up and does not serve yet, with a sentence, while one leads and too few
+/// serve for that: it may be the one that makes the majority, half a second from being in sync.
+fn unsettled_member(task: Task, health: &Health, wave: &Wave) -> Option<(HostName, String)> {
+    let check = task.card().check.filter(|check| check.leads_with_majority());
+    let (_, leader) = (check?, health.leader.as_ref()?);
+    if health.serving().len() > health.members.len() / 2 {
+        return None;
+    }
+    let sick = |host: &&HostName| matches!(health.members.get(*host), Some(Member::Sick(_)));
+    let host = wave.hosts.keys().find(sick)?;
+    let why = health.complaint(host)?;
+    Some((
+        host.clone(),
+        format!("{leader} leads, so a majority must be in sync, yet {host}: {why}"),
+    ))
 }
 
 /// Whether a majority serves under a leader, and this member is not of it.

@@ -51,6 +51,12 @@ pub trait Check: fmt::Debug + Sync {
         false
     }
 
+    /// Whether nobody leads for long without a majority, so that a leader among fewer members that serve
+    /// shows answers of different moments.
+    fn leads_with_majority(&self) -> bool {
+        false
+    }
+
     /// Hosts that must answer for the judgement.
     fn witnesses(&self, inventory: &Inventory) -> Vec<HostName> {
         self.members(inventory)

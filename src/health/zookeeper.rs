@@ -17,6 +17,12 @@ impl Check for ZooKeeper {
         true
     }
 
+    /// It says that it leads once a majority has its state, and steps down when it has not heard from a
+    /// majority within syncLimit (Leader.java of ZooKeeper 3.8: `waitForNewLeaderAck`, `lead`).
+    fn leads_with_majority(&self) -> bool {
+        true
+    }
+
     fn members(&self, inventory: &Inventory) -> Vec<HostName> {
         inventory.hosts_of(Part::ZooKeeper).cloned().collect()
     }

@@ -253,6 +253,15 @@ impl Mesos {
     }
 }
 
+/// Digests of what dpkg keeps of a package's files, [`Debian::sums`](crate::local::packages::Debian::sums).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sums {
+    /// SHA-256 of the list as it is kept, in hex: what a host is compared by.
+    pub list: String,
+    /// SHA-256 of its lines in order, in hex: what a process depends on.
+    pub files: String,
+}
+
 /// Where the Mesos package comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MesosPackage {
@@ -260,9 +269,8 @@ pub enum MesosPackage {
     Deb {
         /// Where it is.
         file: Fetch,
-        /// Digest of what dpkg keeps of its files once it is installed (see
-        /// [`Debian::sums`](crate::local::packages::Debian::sums)); `None` of a file that is not here.
-        contents: Option<String>,
+        /// What dpkg keeps of its files once it is installed; `None` of a file that is not here.
+        contents: Option<Sums>,
     },
     /// An apt repository.
     Apt {

@@ -1,8 +1,10 @@
 //! What the files that an inventory names say of themselves, held against what it says of them.
 
+use std::collections::BTreeSet;
+
 use super::decode::At;
 use super::files::{Fetch, Source};
-use super::mesos::{AgentUnit, Deb, Mesos, MesosPackage};
+use super::mesos::{AgentUnit, Deb, Mesos, MesosPackage, Sums};
 use super::resolve::Resolver;
 use crate::ground::digest::sha256;
 use crate::ground::problem::{Place, Problem};
@@ -30,8 +32,7 @@ pub(super) fn deb(written: &Deb, r: &mut Resolver<'_>, mesos: &mut Mesos) {
                     .push(problem.help("name a .deb file, as `dpkg-deb -I FILE` reads it"));
             }
             Ok(package) => {
-                // dpkg does not say in which order it keeps them.
-                contents = Some(sha256(lines(&package)));
+                contents = Some(sums(&package));
                 let problems = judge(written, at, &package, &mesos.version);
                 r.cx.problems.extend(problems);
                 mesos.agent_unit = agent(&package).unwrap_or(mesos.agent_unit);
@@ -42,8 +43,10 @@ pub(super) fn deb(written: &Deb, r: &mut Resolver<'_>, mesos: &mut Mesos) {
     mesos.package = MesosPackage::Deb { file, contents };
 }
 
-fn lines(package: &Debian) -> String {
-    package.sums.iter().map(|line| format!("{line}\n")).collect()
+fn sums(package: &Debian) -> Sums {
+    let lines: BTreeSet<&str> = package.sums.lines().collect();
+    let sorted: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    Sums { list: sha256(&package.sums), files: sha256(sorted) }
 }
 
 /// What the package calls its agent; `None` where it brings none.

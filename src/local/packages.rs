@@ -1,7 +1,8 @@
 //! What files that are installed elsewhere say of themselves: Debian packages, and the archives in which
 //! software is released.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -22,10 +23,11 @@ pub struct Debian {
     pub version: String,
     /// Paths in it, without a leading `/`; those of regular files at least.
     pub paths: BTreeSet<String>,
-    /// `MD5  PATH` of regular files: what dpkg keeps of it once it is installed, in
-    /// `/var/lib/dpkg/info/NAME.md5sums`. Lists that packages bring lack configuration files, one that dpkg makes
-    /// holds them (seen with dpkg 1.21.23).
-    pub sums: BTreeSet<String>,
+    /// Lines of `MD5  PATH` of files: what dpkg keeps of it once it is installed, byte by byte, in
+    /// `/var/lib/dpkg/info/NAME.md5sums`. Lists that packages bring are kept as they are and lack configuration
+    /// files; one that dpkg makes holds them, in the archive's order (`write_filehash_except` in dpkg's
+    /// src/unpack.c; seen with dpkg 1.21.23).
+    pub sums: String,
 }
 
 /// No control file or list of a package is larger.
@@ -71,9 +73,9 @@ impl Debian {
                     (self.name, self.version) = (field("Package"), field("Version"));
                 }
                 "md5sums" => {
-                    self.sums = text.lines().map(str::to_owned).collect();
                     let paths = text.lines().filter_map(|line| line.split_once("  "));
                     self.paths.extend(paths.map(|(_, path)| path.to_owned()));
+                    self.sums = text;
                 }
                 _ => {
                     let paths = text.lines().map(|path| path.trim_start_matches('/').to_owned());
@@ -85,10 +87,16 @@ impl Debian {
     }
 
     fn data(&mut self, tar: &mut dyn Read) -> io::Result<()> {
+        let name = |path: &Path| path.to_string_lossy().trim_start_matches("./").to_owned();
+        let mut sums = BTreeMap::new();
         for entry in tar::Archive::new(tar).entries()? {
             let mut entry = entry?;
-            let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
-            if entry.header().entry_type().is_file() {
+            let path = name(&entry.path()?);
+            let kind = entry.header().entry_type();
+            let sum = if kind.is_hard_link() {
+                let first = entry.link_name()?.and_then(|first| sums.get(&name(&first)).cloned());
+                Some(first.unwrap_or_default())
+            } else if kind.is_file() {
                 let mut hash = Md5::new();
                 let mut block = vec![0; 1 << 16];
                 loop {
@@ -97,8 +105,13 @@ impl Debian {
                         n => hash.update(&block[..n]),
                     }
                 }
-                let hex: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-                self.sums.insert(format!("{hex}  {path}"));
+                Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>())
+            } else {
+                None
+            };
+            if let Some(sum) = sum {
+                let _ = writeln!(self.sums, "{sum}  {path}");
+                sums.insert(path.clone(), sum);
             }
             self.paths.insert(path);
         }
@@ -156,7 +169,7 @@ mod tests {
         assert_eq!((&*it.name, &*it.version), ("mesos", "1.11.0-2.0.1"));
         assert!(it.paths.contains("usr/sbin/mesos-master"), "{it:?}");
         assert!(it.paths.contains("etc/mesos/zk"), "{it:?}");
-        assert!(it.sums.iter().all(|line| !line.contains("etc/mesos/zk")), "{it:?}");
+        assert!(!it.sums.contains("etc/mesos/zk"), "{it:?}");
     }
 
     #[test]
@@ -165,14 +178,55 @@ mod tests {
         for name in ["without-sums.xz.deb", "without-sums.zst.deb"] {
             let it = read(name).unwrap();
             // The list that dpkg makes has configuration files too.
-            let made = it.sums.iter().filter(|line| !line.contains("  etc/"));
-            assert!(made.eq(&with.sums), "{name}");
-            assert!(it.sums.iter().any(|line| line.ends_with("  etc/mesos/zk")), "{name}");
+            let mut made: Vec<&str> = it.sums.lines().filter(|l| !l.contains("  etc/")).collect();
+            let mut brought: Vec<&str> = with.sums.lines().collect();
+            made.sort_unstable();
+            brought.sort_unstable();
+            assert_eq!(made, brought, "{name}");
+            assert!(it.sums.lines().any(|line| line.ends_with("  etc/mesos/zk")), "{name}");
             assert!(it.paths.is_superset(&with.paths), "{name}");
         }
         let other = read("aventer-mesos_1.11.0-0.7.1_amd64.deb").unwrap();
         assert_eq!((&*other.name, &*other.version), ("aventer-mesos", "1.11.0-0.7.1"));
         assert!(other.paths.contains("lib/systemd/system/mesos-agent.service"));
+    }
+
+    #[test]
+    fn a_hard_link_has_the_sum_of_its_file() {
+        let packed = |fill: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
+            let mut tar = tar::Builder::new(Vec::new());
+            fill(&mut tar);
+            tar.into_inner().unwrap()
+        };
+        let file = |tar: &mut tar::Builder<Vec<u8>>, path: &str, text: &str| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+        };
+        let control = packed(&|tar| {
+            file(tar, "./control", "Package: linked\nVersion: 1.0\nArchitecture: all\n");
+        });
+        let data = packed(&|tar| {
+            file(tar, "./usr/bin/b", "one");
+            let mut link = tar::Header::new_gnu();
+            link.set_entry_type(tar::EntryType::Link);
+            link.set_size(0);
+            tar.append_link(&mut link, "./usr/bin/a", "./usr/bin/b").unwrap();
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("linked.deb");
+        let mut archive = ar::Builder::new(File::create(&path).unwrap());
+        for (name, bytes) in [("control.tar", &control), ("data.tar", &data)] {
+            let header = ar::Header::new(name.into(), bytes.len() as u64);
+            archive.append(&header, &**bytes).unwrap();
+        }
+        drop(archive);
+        // As dpkg 1.21.23 keeps it: the archive's order, a link with what it leads to.
+        let one = "f97c5d29941bfb1b2fdab0874906ab82";
+        assert_eq!(
+            Debian::read(&path).unwrap().sums,
+            format!("{one}  usr/bin/b\n{one}  usr/bin/a\n")
+        );
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! A regular file with its whole content.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::paths::{NOT_ALLOWED, stat, wanted};
+use super::paths::{NOT_ALLOWED, stat, sum, wanted};
 use super::{Facts, Gap, Kind, Look, ResourceId};
 use crate::ground::SecretRef;
 use crate::ground::digest::sha256;
-use crate::script::{Comparison, Fix, Probe, Sections, Step, quote, quote_all, quote_template};
+use crate::script::{Comparison, Fix, Sections, Step, quote, quote_template};
 
 /// A regular file with its whole content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,19 +111,6 @@ impl Kind for File {
         want
     }
 
-    /// One `sha256sum` for every file whose text is known here.
-    fn probe(all: &[&Self]) -> Probe {
-        let hashed: Vec<&str> = all
-            .iter()
-            .filter(|it| matches!(it.content, Content::Text(_)))
-            .map(|it| it.path.as_str())
-            .collect();
-        if hashed.is_empty() {
-            return Probe::default();
-        }
-        Probe::new("sha256", of_files("sha256sum", &quote_all(hashed)))
-    }
-
     fn read(&self, sections: &Sections) -> Look {
         let Some(stat) = stat(&self.path, sections) else { return Look::Facts(Facts::new()) };
         let mut facts = stat.facts();
@@ -132,12 +118,20 @@ impl Kind for File {
         if stat.kind == "regular empty file" {
             facts.insert("type", "regular file".to_owned());
         }
-        if let Some(digest) = digests(sections).get(self.path.as_str()) {
-            facts.insert("sha256", (*digest).to_owned());
+        if let Some(digest) = sum(&self.path, sections) {
+            facts.insert("sha256", digest.to_owned());
         } else if matches!(self.content, Content::Text(_)) && facts["type"] == "regular file" {
             return Look::Failed(NOT_ALLOWED.to_owned());
         }
         Look::Facts(facts)
+    }
+
+    /// Of those whose text is known here.
+    fn sums(&self) -> Vec<&str> {
+        match self.content {
+            Content::Text(_) => vec![&self.path],
+            Content::Secret { .. } => Vec::new(),
+        }
     }
 
     /// Writes it whole, the old version kept in the run's backup (never a secret's).
@@ -207,28 +201,6 @@ impl Kind for File {
             Content::Secret { secrets, .. } => secrets.clone(),
         }
     }
-}
-
-/// One command for those of the paths that are regular files: of a pipe planted there it would wait
-/// for ever. No fork but the command's own.
-fn of_files(command: &str, paths: &str) -> String {
-    format!(
-        "set --; for f in {paths}; do [ ! -f \"$f\" ] || set -- \"$@\" \"$f\"; done\n\
-         [ $# = 0 ] || {command} -- \"$@\" 2>/dev/null"
-    )
-}
-
-fn digests(sections: &Sections) -> BTreeMap<&str, &str> {
-    // Names with a backslash or newline are escaped by sha256sum; ours have neither.
-    sections
-        .get("sha256")
-        .map(|text| {
-            text.lines()
-                .filter_map(|line| line.split_once("  "))
-                .map(|(digest, path)| (path, digest))
-                .collect()
-        })
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

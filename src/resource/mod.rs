@@ -71,6 +71,11 @@ pub trait Kind: Any + fmt::Debug {
         Vec::new()
     }
 
+    /// Every regular file that its SHA-256 is wanted of (one `sha256sum` serves all kinds of a host).
+    fn sums(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Lines that take it away again; `None` for what stays when a cluster is taken down, because others may
     /// use it.
     fn undo(&self) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Debian packages.
 
+use super::paths::sum;
 use super::{Facts, Gap, Kind, Look, ResourceId};
 use crate::ground::SecretRef;
 use crate::mesos::versions::is_upstream;
@@ -21,11 +22,29 @@ pub struct Packages {
     /// Units that must not be started by the installation, nor by a boot after it: masked until it is over, and
     /// disabled unless they were enabled before.
     pub quiet: Vec<String>,
-    /// Of one of them what dpkg keeps of its files must have this digest, as
-    /// [`Debian`](crate::local::packages::Debian) has it: a package that was built again may have the same version.
-    pub contents: Option<(String, String)>,
+    /// What dpkg keeps of the files of one of them: a package that was built again may have the same version.
+    pub contents: Option<Contents>,
     /// Packages that may go or be lowered for these: what the plan named, and the user allowed.
     pub may_lose: Vec<String>,
+}
+
+/// What dpkg keeps of a package's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The package.
+    pub package: String,
+    /// Where dpkg keeps it.
+    pub list: String,
+    /// The SHA-256 that it must have, as [`Debian::sums`](crate::local::packages::Debian::sums) has it.
+    pub digest: String,
+}
+
+impl Contents {
+    /// Of this package, with this SHA-256 in hex.
+    pub fn new(package: &str, digest: String) -> Contents {
+        let list = format!("/var/lib/dpkg/info/{package}.md5sums");
+        Contents { package: package.to_owned(), list, digest }
+    }
 }
 
 impl Packages {
@@ -95,23 +114,13 @@ impl Kind for Packages {
             ),
         );
         if all.iter().any(|set| !set.since.is_empty()) {
-            probe.section("debian", format!("( {RELEASE} )"));
-        }
-        let mut built: Vec<&str> =
-            all.iter().filter_map(|set| Some(set.contents.as_ref()?.0.as_str())).collect();
-        built.sort_unstable();
-        built.dedup();
-        if !built.is_empty() {
-            probe.section(
-                "contents",
-                format!(
-                    "for p in {}; do f=/var/lib/dpkg/info/$p.md5sums; [ ! -f \"$f\" ] || \
-                     {{ printf '%s ' \"$p\"; LC_ALL=C sort \"$f\" | sha256sum; }}; done",
-                    quote_all(built)
-                ),
-            );
+            probe.section("debian", RELEASE);
         }
         probe
+    }
+
+    fn sums(&self) -> Vec<&str> {
+        self.contents.iter().map(|it| it.list.as_str()).collect()
     }
 
     fn read(&self, sections: &Sections) -> Look {
@@ -135,15 +144,12 @@ impl Kind for Packages {
                 _ => None,
             })
             .collect();
-        if let Some((name, digest)) = &self.contents
+        if let Some(Contents { package: name, list, digest }) = &self.contents
             && let Some(there) = installed(text, name)
             && missing.is_empty()
+            && sum(list, sections) != Some(digest)
         {
-            let all = sections.get("contents").map_or("", String::as_str);
-            let is = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            if is.and_then(|is| is.split_whitespace().next()) != Some(digest) {
-                missing.push(format!("{name} {ANOTHER} (there is another build of {there})"));
-            }
+            missing.push(format!("{name} {ANOTHER} (there is another build of {there})"));
         }
         let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") };
         Look::Facts(Facts::from([("missing", missing)]))

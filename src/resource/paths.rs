@@ -1,4 +1,5 @@
-//! What is asked of paths for all kinds of a host at once: one `stat`, one reading of small texts.
+//! What is asked of paths for all kinds of a host at once: one `stat`, one reading of small texts, one
+//! `sha256sum`.
 
 use super::{Facts, Resource};
 use crate::script::{Probe, Sections, quote_all};
@@ -6,7 +7,7 @@ use crate::script::{Probe, Sections, quote_all};
 /// Stamps have two lines; what is longer is none of ours.
 const TEXT_LINES: usize = 20;
 
-/// One `stat` for every path; small texts are read by the shell itself, laid out as `head -v` does.
+/// One `stat` for every path, one `sha256sum` for every file that is compared by its digest; small texts are read by the shell itself, laid out as `head -v` does.
 pub(super) fn probe(resources: &[&Resource]) -> Probe {
     let mut paths: Vec<&str> = resources.iter().flat_map(|r| r.paths()).collect();
     paths.sort_unstable();
@@ -35,6 +36,20 @@ pub(super) fn probe(resources: &[&Resource]) -> Probe {
                  while [ $n -lt {TEXT_LINES} ] && {{ IFS= read -r l || [ -n \"$l\" ]; }}; do printf '%s\\n' \"$l\"; n=$((n + 1)); done < \"$f\"\n\
                  s='\n'; fi; done",
                 quote_all(texts)
+            ),
+        );
+    }
+    let mut sums: Vec<&str> = resources.iter().flat_map(|r| r.sums()).collect();
+    sums.sort_unstable();
+    sums.dedup();
+    if !sums.is_empty() {
+        // Regular files alone: of a pipe planted there it would wait for ever. No fork but the command's own.
+        probe.section(
+            "sha256",
+            format!(
+                "set --; for f in {}; do [ ! -f \"$f\" ] || set -- \"$@\" \"$f\"; done\n\
+                 [ $# = 0 ] || sha256sum -- \"$@\" 2>/dev/null",
+                quote_all(sums)
             ),
         );
     }
@@ -115,6 +130,13 @@ pub(super) fn text<'a>(path: &str, sections: &'a Sections) -> Option<&'a str> {
     };
     let rest = &all[start..];
     Some(rest.find("\n==> ").map_or(rest, |end| &rest[..end]))
+}
+
+/// The SHA-256 of a regular file, in hex; `None` when it is not there, or may not be read.
+pub(super) fn sum<'a>(path: &str, sections: &'a Sections) -> Option<&'a str> {
+    // Names with a backslash or newline are escaped by sha256sum; ours have neither.
+    let mut lines = sections.get("sha256")?.lines().filter_map(|line| line.split_once("  "));
+    lines.find_map(|(digest, name)| (name == path).then_some(digest))
 }
 
 #[cfg(test)]

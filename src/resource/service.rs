@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::evidence::Evidence;
 use super::paths::{stat, text};
 use super::{Facts, Gap, Kind, Look, ResourceId};
-use crate::script::{Fix, Probe, Sections, Step, quote, quote_all};
+use crate::script::{Fix, Probe, Sections, Step, quote};
 
 /// Directory of the stamps.
 pub const STAMPS: &str = "/var/lib/provision/stamps";
@@ -140,13 +140,29 @@ impl Kind for Service {
         }
     }
 
-    /// One `systemctl show` for every unit of a host.
+    /// One `systemctl show` for every unit of a host of which it decides something: each costs systemd
+    /// milliseconds, one that does not exist above all, for it is looked for on disk every time.
     fn probe(all: &[&Self]) -> Probe {
         if all.is_empty() {
             return Probe::default();
         }
-        let units: Vec<String> = all.iter().map(|it| format!("{}.service", it.unit)).collect();
-        let mut probe = Probe::new("units", show(units.iter().map(String::as_str)));
+        let mut script = "set --\n".to_owned();
+        for it in all {
+            let (unit, add) = (quote(&format!("{}.service", it.unit)), named(&it.unit));
+            let line = match it.state {
+                State::Running | State::Stopped => add,
+                State::Left => format!("[ ! -e {} ] || {add}", quote(&it.stamp)),
+                // What masks it for good.
+                State::Masked => format!(
+                    "if [ /etc/systemd/system/{unit} -ef /dev/null ]; then printf 'Id=%s\\nLoadState=masked\\n\\n' {unit}; \
+                     else {add}; fi"
+                ),
+            };
+            script.push_str(&line);
+            script.push('\n');
+        }
+        script.push_str(SHOW);
+        let mut probe = Probe::new("units", script);
         for it in all {
             if let Some(evidence) = &it.evidence {
                 let script = evidence.probe(&it.unit, &it.stamp);
@@ -160,12 +176,12 @@ impl Kind for Service {
         let Some(answer) = sections.get("units") else {
             return Look::Failed("systemctl show gave no answer".to_owned());
         };
-        let Some(unit) = unit(&self.unit, answer) else {
-            return Look::Failed(format!("systemctl show said nothing of {}.service", self.unit));
-        };
         if self.state == State::Left && text(&self.stamp, sections).is_none() {
             return Look::Facts(self.want());
         }
+        let Some(unit) = unit(&self.unit, answer) else {
+            return Look::Failed(format!("systemctl show said nothing of {}.service", self.unit));
+        };
         // Not there at all. Wanted stopped, that is as good as it gets.
         if unit.load == "not-found" && unit.active == "inactive" {
             return Look::Facts(match self.state {
@@ -321,16 +337,23 @@ impl Kind for Service {
     }
 }
 
-/// `systemctl show` of some units, as [`unit()`] reads it. Before systemd 251, of Debian 11 say, it knows no
-/// `--timestamp=unix` and shows nothing at all; then it is asked for its own way of writing time, in UTC.
-pub fn show<'a>(units: impl IntoIterator<Item = &'a str>) -> String {
-    format!(
-        "set -- -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState \
-         -p InvocationID -p ExecMainStartTimestamp -p ActiveEnterTimestamp -p NRestarts -p Result -- {}\n\
-         systemctl show --timestamp=unix \"$@\" 2>/dev/null || TZ=UTC0 systemctl show \"$@\" 2>/dev/null",
-        quote_all(units)
-    )
+/// `systemctl show` of one unit, as [`unit()`] reads it.
+pub fn show(unit: &str) -> String {
+    format!("set --\n{}\n{SHOW}", named(unit))
 }
+
+/// A line that names one more unit for [`SHOW`].
+fn named(unit: &str) -> String {
+    format!("set -- \"$@\" {}", quote(&format!("{unit}.service")))
+}
+
+/// `systemctl show` of the units in `$@`, as [`unit()`] reads it. Before systemd 251, of Debian 11 say, it knows no
+/// `--timestamp=unix` and shows nothing at all; then it is asked for its own way of writing time, in UTC.
+const SHOW: &str = "[ $# = 0 ] || {
+set -- -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState -p InvocationID \
+-p ExecMainStartTimestamp -p ActiveEnterTimestamp -p NRestarts -p Result -- \"$@\"
+systemctl show --timestamp=unix \"$@\" 2>/dev/null || TZ=UTC0 systemctl show \"$@\" 2>/dev/null
+}";
 
 /// Seconds since the epoch of `@1700000000` or `Tue 2023-11-14 22:13:20 UTC`.
 fn moment(text: &str) -> Option<u64> {
@@ -375,7 +398,7 @@ pub struct Unit<'a> {
     pub result: &'a str,
 }
 
-/// Finds one unit in the answer of [`show`].
+/// Finds one unit in the answer of [`SHOW`].
 pub fn unit<'a>(name: &str, answer: &'a str) -> Option<Unit<'a>> {
     let id = format!("{name}.service");
     answer.split("\n\n").find_map(|block| {
@@ -424,7 +447,7 @@ mod tests {
     use crate::mesos::versions::Version;
     use crate::resource::package::Packages;
 
-    const SHOW: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nInvocationID=i1\nExecMainStartTimestamp=@100\nNRestarts=0\nResult=success\n\nId=b.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nInvocationID=\nExecMainStartTimestamp=\nNRestarts=0\nResult=success\n";
+    const SHOWN: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nInvocationID=i1\nExecMainStartTimestamp=@100\nNRestarts=0\nResult=success\n\nId=b.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nInvocationID=\nExecMainStartTimestamp=\nNRestarts=0\nResult=success\n";
 
     fn service() -> Service {
         Service::running("a", "d1".into(), vec!["/f".into()])
@@ -433,7 +456,7 @@ mod tests {
     fn look(stamp: &str, changed: u64) -> Facts {
         let service = service();
         let sections = Sections::from([
-            ("units".to_owned(), SHOW.to_owned()),
+            ("units".to_owned(), SHOWN.to_owned()),
             ("texts".to_owned(), format!("==> {} <==\n{stamp}", service.stamp)),
             ("stat".to_owned(), format!("regular file|root:root|644|1|{changed}|/f|'/f'\n")),
         ]);
@@ -478,7 +501,7 @@ mod tests {
         let hex = |text: &str| text.bytes().map(|byte| format!(" {byte:02x}")).collect::<String>();
         let texts = stamp.map_or(String::new(), |s| format!("==> {} <==\n{s}", service.stamp));
         let sections = Sections::from([
-            ("units".to_owned(), SHOW.to_owned()),
+            ("units".to_owned(), SHOWN.to_owned()),
             ("texts".to_owned(), texts),
             ("stat".to_owned(), "regular file|root:root|644|1|500|/f|'/f'\n".to_owned()),
             (
@@ -540,8 +563,8 @@ mod tests {
 
     #[test]
     fn units_are_told_apart() {
-        assert_eq!(unit("b", SHOW).unwrap().load, "not-found");
-        assert_eq!(unit("a", SHOW).unwrap().started, Some(100));
-        assert_eq!(unit("c", SHOW), None);
+        assert_eq!(unit("b", SHOWN).unwrap().load, "not-found");
+        assert_eq!(unit("a", SHOWN).unwrap().started, Some(100));
+        assert_eq!(unit("c", SHOWN), None);
     }
 }

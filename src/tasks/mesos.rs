@@ -13,7 +13,7 @@ use crate::resource::evidence::Evidence;
 use crate::resource::fetched;
 use crate::resource::file::{Content, File};
 use crate::resource::leftovers::Leftovers;
-use crate::resource::package::Packages;
+use crate::resource::package::{Contents, Packages};
 use crate::resource::service::{Service, State};
 use crate::script::{Fix, Step, quote, slot};
 use crate::template::contexts::{Mesos, Variable};
@@ -144,7 +144,7 @@ fn wanted(inventory: &Inventory) -> Packages {
     let mut packages = Packages::named("mesos", [name]);
     packages.packages = vec![(name.to_owned(), Some(inventory.mesos.version.as_str().to_owned()))];
     if let MesosPackage::Deb { contents, .. } = &inventory.mesos.package {
-        packages.contents = contents.clone().map(|digest| (name.to_owned(), digest));
+        packages.contents = contents.clone().map(|sums| Contents::new(name, sums.list));
     }
     packages
 }
@@ -170,7 +170,7 @@ pub(super) fn managed(files: &[ManagedFile]) -> Vec<(File, bool)> {
 pub(super) fn build(inventory: &Inventory) -> String {
     let version = &inventory.mesos.version;
     match &inventory.mesos.package {
-        MesosPackage::Deb { contents: Some(digest), .. } => format!("mesos={version} {digest}"),
+        MesosPackage::Deb { contents: Some(sums), .. } => format!("mesos={version} {}", sums.files),
         _ => format!("mesos={version}"),
     }
 }

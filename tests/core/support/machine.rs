@@ -23,7 +23,7 @@ pub(crate) struct Machine {
     pub(crate) saved: Option<serde_json::Value>,
     /// What its agent announced.
     pub(crate) agent: Option<Announced>,
-    /// What dpkg keeps of the files of packages.
+    /// Digests of what dpkg keeps of the files of packages, by its path.
     pub(super) built: BTreeMap<String, String>,
     pub(super) users: BTreeSet<String>,
     /// What its agent was last started to announce.
@@ -369,7 +369,8 @@ impl Machine {
 
     pub(super) fn sha256(&self) -> String {
         let files = self.entries.iter().filter(|(_, it)| it.kind == "regular file");
-        files.map(|(path, it)| format!("{}  {path}\n", it.sha)).collect()
+        let files = files.map(|(path, it)| (path, &it.sha)).chain(&self.built);
+        files.map(|(path, sum)| format!("{sum}  {path}\n")).collect()
     }
 
     pub(super) fn texts(&self) -> String {
@@ -390,8 +391,13 @@ impl Machine {
 
     pub(super) fn show(&self, script: &str) -> String {
         let mut text = String::new();
-        for id in script.split_whitespace().filter(|word| word.ends_with(".service")) {
+        for line in script.lines().filter(|line| line.contains("set -- \"$@\" ")) {
+            let ids = line.split(|c: char| c.is_whitespace() || c == ';');
+            let Some(id) = ids.rev().find(|word| word.ends_with(".service")) else { continue };
             let name = id.trim_end_matches(".service");
+            if line.starts_with("[ ! -e ") && !self.stamped(name) {
+                continue;
+            }
             let known = match name {
                 "docker" => self.packages.contains_key("docker.io"),
                 "mesos-master" | "mesos-slave" => self.packages.contains_key("mesos"),

@@ -361,8 +361,9 @@ impl State {
             let says = ensemble.says(*host, quorums.at);
             matches!(says, Says::Follower | Says::Leader(_) | Says::Standalone)
         };
-        let up = each(ensemble.all_up(quorums.at));
-        let out = up.filter(|host| !serves(host)).fold(0, |set, host| set | bit(host));
+        // One that has just been started and does not answer yet is out as much as one that does not follow.
+        let out =
+            !each(ensemble.all_up(quorums.at)).filter(serves).fold(0, |set, host| set | bit(host));
         // One that leads and has no quorum any more writes nothing.
         let voters = size(quorums.log.votes(quorums.at));
         let masters = says.map_or(0, |says| says.quorum);

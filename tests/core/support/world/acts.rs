@@ -30,7 +30,9 @@ impl World {
                 for (name, version) in &set.packages {
                     machine.install(name, version.as_deref(), &set.quiet, now);
                 }
-                machine.built.extend(set.contents.clone());
+                machine
+                    .built
+                    .extend(set.contents.iter().map(|it| (it.list.clone(), it.digest.clone())));
             }
             Resource::File(file) => machine.write(file, now),
             Resource::Directory(directory) => {

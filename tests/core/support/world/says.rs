@@ -32,9 +32,6 @@ impl World {
             let text = match name {
                 "packages" => machine.dpkg(),
                 "debian" => "12\n".to_owned(),
-                "contents" => {
-                    machine.built.iter().map(|(name, sum)| format!("{name} {sum}  -\n")).collect()
-                }
                 // Nothing here was started by anybody else.
                 name if name.starts_with("process.") => "00\n=\n=\n".to_owned(),
                 "stat" => machine.stat(),
