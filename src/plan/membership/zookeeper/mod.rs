@@ -397,7 +397,18 @@ pub fn start(
             named(unknown),
         )));
     }
-    let first = known.into_iter().chain(empty.iter().copied().take(now)).cloned().collect();
+    let first: BTreeSet<HostName> =
+        known.into_iter().chain(empty.iter().copied().take(now)).cloned().collect();
+    // Nothing that is done now would make them serve, and nobody would wait for it.
+    if first.is_empty() {
+        let others: Vec<&HostName> = members.keys().filter(|host| !work.contains(*host)).collect();
+        let one = others.first().map_or("HOST", |host| host.as_str());
+        return Err(Refusal::new(format!(
+            "{} would be enough to serve and do not; {} would begin empty beside them and could outvote whoever holds the data; mend them first: `provision logs {one}` says more",
+            named(others),
+            named(empty),
+        )));
+    }
     Ok((first, empty.into_iter().skip(now).cloned().collect()))
 }
 

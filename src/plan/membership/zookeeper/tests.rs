@@ -130,6 +130,10 @@ fn empty_servers_are_no_majority_without_a_holder() {
         &Health::default(),
     );
     assert_eq!(one, Ok((hosts(&[5]), vec![HostName::new("m6")])));
+    // Enough run already and do not serve: an empty one more waits until they do.
+    let four = list(&[1, 2, 3, 4]);
+    let why = start(&hosts(&[4]), &up, &four, &four, &Health::default()).unwrap_err().why;
+    assert!(why.starts_with("m1, m2, m3 would be enough to serve and do not; m4 would"), "{why}");
     // Three that run already are a majority of four by themselves, and are named.
     let server = Server { answers: true, ..Server::default() };
     up.servers.insert(HostName::new("m4"), server);
