@@ -208,6 +208,11 @@ pub fn foreign(command: &str) -> String {
     format!("{command} | od -A n -v -t x1 -N {FOREIGN_BYTES}; echo '='\n")
 }
 
+/// The same of a regular file, of which `path` is the word.
+pub fn foreign_file(path: &str) -> String {
+    format!("od -A n -v -t x1 -N {FOREIGN_BYTES} -- {path} 2>/dev/null; echo '='\n")
+}
+
 /// Most that is taken of what others decide.
 pub const FOREIGN_BYTES: usize = 256 << 10;
 

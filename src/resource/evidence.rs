@@ -8,7 +8,7 @@ use super::{Kind as _, Look};
 use crate::mesos::flags::Component;
 use crate::mesos::process::{self, Flags};
 use crate::mesos::versions::Version;
-use crate::script::{Sections, foreign, foreign_texts, quote};
+use crate::script::{Sections, foreign, foreign_file, foreign_texts, quote};
 
 /// What tells that a process runs as wanted, though it never had a stamp of ours. Then it is taken over as it
 /// runs: the stamp is written once it was found healthy, and nothing is restarted.
@@ -65,7 +65,7 @@ impl Evidence {
             ),
             Evidence::Json { path, .. } => {
                 let path = quote(path);
-                foreign(&format!("{{ [ ! -f {path} ] || cat {path} 2>/dev/null; }}"))
+                format!("if [ -f {path} ]; then\n{}fi\n", foreign_file(&path))
             }
         };
         // Nothing is forked where there is a stamp, which is on nearly every host and in every run.

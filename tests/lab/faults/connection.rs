@@ -271,10 +271,10 @@ fn fault_16_an_sshd_that_sheds_connections_is_tried_again() {
     let taken = seat();
     let shed = "journalctl -q -o cat -u ssh --since -1min | grep -c 'MaxStartups throttling' || :";
     let before = host.sh(shed);
-    let patience = ["-y", "-t", TASKS, "-e", "ssh.connect_timeout=30secs"];
+    let patience = ["-y", "-t", TASKS, "-e", "ssh.connect_timeout=120secs"];
     let running = host.operator.start("apply", &patience);
     until("we were turned away", || host.sh(shed) != before);
-    // Longer than three tries last.
+    // Longer than three tries last; how long it takes until we see that, nobody knows of a busy machine.
     std::thread::sleep(std::time::Duration::from_secs(4));
     drop(taken);
     running.wait().said(0, &["Apply complete"]);
