@@ -134,6 +134,28 @@ async fn a_lost_quorum_is_not_started_without_a_member_that_was_to_go_along() {
     assert!(ran.blocked()[0].contains("m1: its host could not be asked"), "{:#?}", ran.blocked());
 }
 
+/// One that leads has a majority in sync, so that too few answers are not of one moment: whoever is on its way is
+/// not restarted at once for that the quorum were lost, and not waited for for ever.
+#[tokio::test(start_paused = true)]
+async fn a_quorum_that_leads_is_not_taken_for_a_lost_one() {
+    let mut world = converged();
+    unstamp(&mut world, "zookeeper", &["m2", "m3"]);
+    let leads = "Zookeeper version: 3.8.0\nMode: leader\nzk_synced_followers\t0\n";
+    let begins = "This ZooKeeper instance is not currently serving requests\n";
+    for (name, said) in [("m1", leads), ("m2", begins), ("m3", begins)] {
+        world.forged.insert(host(name), said.to_owned());
+    }
+    let (view, plan) = world.plan(&Scope::default());
+    let ran = drive(world, view.desired, plan, Script::default()).await;
+    let why = "m1 leads, so a majority must be in sync, yet m2: This ZooKeeper instance";
+    let at = |is: &dyn Fn(&Event) -> bool| ran.events.iter().position(is);
+    let waits = at(
+        &|event| matches!(event, Event::GateWaiting { waiting_for, .. } if waiting_for.starts_with(why)),
+    );
+    let begins = at(&|event| matches!(event, Event::WaveStarted { .. }));
+    assert!(waits.is_some() && waits < begins, "{:#?}", ran.events);
+}
+
 /// The plan's three single steps, begun while nobody leads: the election is waited for.
 #[tokio::test(start_paused = true)]
 async fn whoever_served_when_the_plan_was_made_is_not_restarted_in_an_election() {
