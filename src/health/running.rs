@@ -29,6 +29,9 @@ pub struct Running {
     /// Hosts that could not be asked and have either part by the inventory, or may have: those without any part
     /// and not said to be gone.
     pub silent: BTreeSet<HostName>,
+    /// Whether an agent was started once: there were masters then, and an ensemble that knew them. Services tell it, not
+    /// members.
+    pub has_begun: bool,
 }
 
 /// One server of the ensemble.
@@ -150,31 +153,57 @@ pub fn flags(inventory: &Inventory, host: &Host) -> Question {
 /// What a host is asked. Where it has neither part, nor ever had, that is two tests of the shell.
 pub fn probe(inventory: &Inventory, host: &Host) -> Probe {
     let mut probe = Probe::default();
+    let both = PARTS.iter().all(|(part, _)| has(inventory, *part, &host.name));
     for (part, files) in PARTS {
         if part == Part::ZooKeeper && inventory.ensemble().is_none() {
             continue;
         }
         let look = look(inventory, part);
         if has(inventory, part, &host.name) {
-            probe.section(files, look);
+            let unit = match (both, part) {
+                (false, _) => shown(part),
+                (true, Part::ZooKeeper) => SHOW_BOTH.to_owned(),
+                // Told with the other's.
+                (true, _) => "u=$m".to_owned(),
+            };
+            probe.section(files, format!("{unit}\n{look}"));
             continue;
         }
         let only = |script: &str| format!("if [ -e {} ]; then\n{script}\nfi", stamp(part));
-        probe.section(files, only(&look));
+        probe.section(files, only(&format!("{}\n{look}", shown(part))));
         probe.extend(ask::probe_as(LEFT, &questions(inventory, part, host), only));
     }
     probe
 }
 
-/// What the files of a part say, told by the shell itself. `snapshot.0` is what an empty server writes at its first
+/// The unit of a part.
+fn unit(part: Part) -> &'static str {
+    match part {
+        Part::ZooKeeper => "zookeeper",
+        _ => "mesos-master",
+    }
+}
+
+/// Leaves in `$u` how the unit of a part stands.
+fn shown(part: Part) -> String {
+    format!(
+        "u=$(systemctl show -p MainPID -p ActiveState -p UnitFileState {} 2>/dev/null)",
+        unit(part)
+    )
+}
+
+/// The same for both, of which `$m` keeps the master's: a fork, and systemd's answer, is waited for. An empty line
+/// is between units. Source: systemctl(1), "show".
+const SHOW_BOTH: &str = "m=$(systemctl show -p MainPID -p ActiveState -p UnitFileState zookeeper mesos-master 2>/dev/null)\n\
+    n='\n'; u=${m%%\"$n$n\"*}; m=${m#\"$u\"}";
+
+/// Says how the unit of which `$u` tells stands.
+const RUNS: &str = "case $u in *ActiveState=acti* | *ActiveState=reloading*) echo runs ;; \
+    *UnitFileState=disabled* | *UnitFileState=masked*) echo left ;; esac";
+
+/// What the files of a part say, told by the shell itself, and its unit, of which `$u` tells. `snapshot.0` is what an empty server writes at its first
 /// start: it holds nothing. Source: `FileTxnSnapLog.restore` of apache/zookeeper release-3.8.0.
 fn look(inventory: &Inventory, part: Part) -> String {
-    let runs = |unit: &str| {
-        format!(
-            "case $(systemctl show -p ActiveState -p UnitFileState {unit} 2>/dev/null) in *ActiveState=acti* | *ActiveState=reloading*) \
-             echo runs ;; *UnitFileState=disabled* | *UnitFileState=masked*) echo left ;; esac"
-        )
-    };
     match part {
         Part::ZooKeeper => {
             let directories = inventory.ensemble_directories();
@@ -184,7 +213,7 @@ fn look(inventory: &Inventory, part: Part) -> String {
                 "d={}; e={}; c=/etc/zookeeper/conf/zoo.cfg; echo here\n\
                  if [ -r $c ]; then while IFS= read -r l || [ -n \"$l\" ]; do case $l in server.*) printf '%s\\n' \"$l\" ;; \
                  {QUORUM_AUTH_KEYS}enableSasl=[Tt]rue) echo sasl ;; esac; done < $c\n\
-                 p=$(systemctl show -p MainPID --value zookeeper 2>/dev/null); case $p in ''|0|*[!0-9]*) ;; *)\n\
+                 p=${{u#*MainPID=}}; p=${{p%%[!0-9]*}}; case $p in ''|0) ;; *)\n\
                  echo process; tr '\\n\\0' ' \\n' 2>/dev/null < \"/proc/$p/cmdline\" | while IFS= read -r l; do \
                  case $l in {LOGIN_CONFIG}=*|-D{QUORUM_AUTH_KEYS}*) printf '%s\\n' \"$l\" ;; esac; done ;; esac; fi\n\
                  if [ -r \"$d/myid\" ]; then IFS= read -r l < \"$d/myid\" || :; printf 'serverId=%s\\n' \"$l\"; fi\n\
@@ -192,7 +221,7 @@ fn look(inventory: &Inventory, part: Part) -> String {
                  for f in \"$d\"/version-2/snapshot.* \"$e\"/version-2/log.*; do case $f in */snapshot.0) continue ;; esac; if [ -e \"$f\" ]; then echo data; break; fi; done\n{}",
                 quote(data),
                 quote(log),
-                runs("zookeeper")
+                RUNS
             )
         }
         _ => {
@@ -201,7 +230,7 @@ fn look(inventory: &Inventory, part: Part) -> String {
                 "f=/etc/mesos-master/quorum; if [ -r $f ]; then IFS= read -r l < $f || :; printf 'quorum=%s\\n' \"$l\"; \
                  if [ -e {} ]; then echo log; fi; fi\n{}",
                 quote(&log),
-                runs("mesos-master")
+                RUNS
             )
         }
     }

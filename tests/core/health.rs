@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use provision::ground::HostName;
@@ -190,6 +190,18 @@ fn the_files_of_members_are_read_by_every_shell() {
          \x20 package: { preinstalled: true }\n  masters: { hosts: [m1, m2, m3] }\n  agents: { p: { hosts: [a1] } }\n";
     let inventory = world::inventory(inventory, &[]);
     let (member, other) = (HostName::new("m3"), HostName::new("a1"));
+    // What systemd says, of both units at once.
+    let tool =
+        "#!/bin/sh\ncase $* in *' zookeeper mesos-master') cat \"${0%/*}/../units\" ;; esac\n";
+    fs::create_dir(at("bin")).expect("a directory");
+    fs::write(at("bin/systemctl"), tool).expect("a file");
+    fs::set_permissions(at("bin/systemctl"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let path = format!("{}:{}", text("bin"), std::env::var("PATH").expect("PATH"));
+    let unit = |active: &str, file: &str, process: u32| {
+        format!("MainPID={process}\nActiveState={active}\nUnitFileState={file}\n")
+    };
+    let runs = unit("active", "enabled", std::process::id());
+    let left = unit("inactive", "masked", 0);
     for shell in [&["sh"][..], &["dash"], &["bash"], &["busybox", "sh"]] {
         let look = |host: &HostName| {
             let probe = running::probe(&inventory, &inventory.hosts[host]);
@@ -202,7 +214,9 @@ fn the_files_of_members_are_read_by_every_shell() {
             .iter()
             .fold(probe.script("N0NCE"), |script, (from, to)| script.replace(from, to));
             let program = which::which(shell[0]).expect("tests/assets/tools.sh installs it");
-            let output = Command::new(program).args(&shell[1..]).args(["-c", &script]).output();
+            let mut command = Command::new(program);
+            command.args(&shell[1..]).args(["-c", &script]).env("PATH", &path);
+            let output = command.output();
             let said = String::from_utf8(output.expect("a shell").stdout).expect("text");
             probe.read("N0NCE", &said).expect("a whole answer")
         };
@@ -222,5 +236,28 @@ fn the_files_of_members_are_read_by_every_shell() {
         assert!(!running.servers.contains_key(&other), "{shell:?}");
         fs::write(at("data/version-2/log.1"), "").expect("a file");
         assert_eq!(read().0.servers[&member].data, Data::Perhaps, "{shell:?}");
+        let (both, neither) = ((true, false), (false, true));
+        for (said, server, master) in [
+            (format!("{runs}\n{left}"), both, neither),
+            (format!("{left}\n{runs}"), neither, both),
+            (format!("{runs}\n{runs}"), both, both),
+            (format!("{left}\n{left}"), neither, neither),
+            // Half an answer says nothing of the other half.
+            (runs.clone(), both, (false, false)),
+            (String::new(), (false, false), (false, false)),
+        ] {
+            fs::write(at("units"), &said).expect("a file");
+            let (running, sections) = read();
+            let says = |section: &str| {
+                let has = |what: &str| sections[0][section].lines().any(|line| line == what);
+                (has("runs"), has("left"))
+            };
+            assert_eq!((says("ensemble"), says("log")), (server, master), "{shell:?} {said:?}");
+            let process = sections[0]["ensemble"].lines().any(|line| line == "process");
+            assert_eq!(process, server.0, "{shell:?} {said:?}");
+            assert_eq!(running.servers[&member].runs, server.0, "{shell:?} {said:?}");
+            assert_eq!(running.masters.contains_key(&member), master.0, "{shell:?} {said:?}");
+            assert_eq!(running.kept[&member].left, master.1, "{shell:?} {said:?}");
+        }
     }
 }
