@@ -7,6 +7,7 @@ use crate::ground::HostName;
 use crate::health::{self, Question, Replies, Running, running};
 use crate::inventory::Inventory;
 use crate::plan::{Answer, Observed, Seen};
+use crate::resource::service::is_stamped;
 use crate::resource::{self, Resource};
 use crate::script::{Probe, Sections};
 use crate::tasks::{self, Desired, Judged};
@@ -69,7 +70,9 @@ pub fn observed(
 ) -> Observed {
     let replies = replies(inventory, &answers);
     let sections = answers.iter().filter_map(|(host, it)| Some((host, it.as_ref().ok()?)));
-    let running = Running::read(inventory, &sections.collect(), &replies);
+    let mut running = Running::read(inventory, &sections.collect(), &replies);
+    let agent = inventory.mesos.agent_unit.name();
+    running.has_begun = answers.values().flatten().any(|said| is_stamped(agent, said));
     let judged = Judged::new(inventory, &replies, running);
     let hosts = answers
         .into_iter()

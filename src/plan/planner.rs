@@ -1,6 +1,6 @@
 //! How a plan is made: task by task, then put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::membership;
@@ -16,6 +16,7 @@ use crate::template::Templates;
 mod admission;
 mod changes;
 mod quorum_auth;
+mod strangers;
 
 /// Makes the plan.
 pub fn plan(
@@ -39,6 +40,8 @@ pub fn plan(
         predicted: BTreeMap::new(),
         meanwhile: Arc::clone(inventory),
         opened: None,
+        strangers: BTreeSet::new(),
+        refused: None,
     };
     for (task, wishes) in &desired.tasks {
         planner.task(*task, wishes);
@@ -64,6 +67,10 @@ struct Planner<'a> {
     meanwhile: Arc<Inventory>,
     /// What is wanted of masters meanwhile.
     opened: Option<Wishes>,
+    /// Hosts whose masters stop first, for nobody knows them.
+    strangers: BTreeSet<HostName>,
+    /// Why masters of which none leads are left as they are.
+    refused: Option<String>,
 }
 
 /// Work of one task by host.
@@ -74,6 +81,9 @@ impl Planner<'_> {
     fn task(&mut self, task: Task, wishes: &Wishes) {
         let observed = self.observed;
         let judged = &observed.judged;
+        if task == Task::Masters {
+            self.stop_strangers();
+        }
         let opening = if task == Task::Masters { self.open() } else { None };
         let wishes = opening.as_ref().unwrap_or(wishes);
         // Who builds on masters that are not ready for him waits.
@@ -98,6 +108,11 @@ impl Planner<'_> {
         if let Some(judge) = judged.silent.get(&task) {
             let because = Because::LeaderSilent { leader: judge.clone() };
             self.block(std::mem::take(&mut roll).into_keys(), task, &because);
+        }
+        if let (Some(why), true) = (&self.refused, strangers::LED.contains(&task)) {
+            let why = format!("no master leads, and they are left as they are: {why}");
+            self.block(roll.into_keys(), task, &Because::Earlier { what: why });
+            return;
         }
         let foreseen;
         let over = if task == Task::Zookeeper { self.go_over(&roll) } else { Done::Nothing };

@@ -8,6 +8,11 @@ use super::paths::{stat, text};
 use super::{Facts, Gap, Kind, Look, ResourceId};
 use crate::script::{Fix, Probe, Sections, Step, quote};
 
+/// Whether a host answered that a unit of it was once started by us; of a unit that it was not asked about, no.
+pub fn is_stamped(unit: &str, sections: &Sections) -> bool {
+    text(&format!("{STAMPS}/{unit}.service"), sections).is_some()
+}
+
 /// Directory of the stamps.
 pub const STAMPS: &str = "/var/lib/provision/stamps";
 

@@ -104,6 +104,8 @@ pub struct State<'a> {
     pub scope: &'a Scope,
     /// The leading master's agents by address.
     pub agents: Option<&'a BTreeMap<String, Listed>>,
+    /// Hosts on which a master runs that nobody knows, and stops first.
+    pub strangers: &'a BTreeSet<HostName>,
 }
 
 /// The steps from what runs to what is wanted; none where only the wanted ones run as wanted.

@@ -23,10 +23,21 @@ impl Planner<'_> {
         if self.scope.tasks.as_ref().is_some_and(|tasks| !tasks.contains(&task)) {
             return Done::Nothing;
         }
-        let state = membership::State { health, scope: self.scope, agents: judged.agents.as_ref() };
+        let state = membership::State {
+            health,
+            scope: self.scope,
+            agents: judged.agents.as_ref(),
+            strangers: &self.strangers,
+        };
         let steps = match membership::steps(task, &judged.running, self.inventory, state) {
             Ok(steps) => steps,
-            Err(refusal) => return self.refuse(task, roll, refusal),
+            Err(refusal) => {
+                let leaderless = health.is_leaderless() && judged.running.silent.is_empty();
+                if task == Task::Masters && leaderless {
+                    self.refused = Some(refusal.why.clone());
+                }
+                return self.refuse(task, roll, refusal);
+            }
         };
         if steps.all().next().is_none() {
             return Done::Nothing;

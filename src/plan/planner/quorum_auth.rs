@@ -228,6 +228,7 @@ impl Planner<'_> {
             health,
             scope: self.scope,
             agents: self.observed.judged.agents.as_ref(),
+            strangers: &self.strangers,
         };
         let steps = membership::steps(Task::Zookeeper, running, self.inventory, state);
         let steps = steps.map_err(|refusal| refusal.why)?;

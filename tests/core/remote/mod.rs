@@ -84,8 +84,18 @@ async fn look(shell: &str, dir: &Path) -> (Shell<Looker>, Entered) {
     open(shell).await.look(&places(dir), ":", LIMIT).await.unwrap()
 }
 
+/// Whoever held the lock may take a moment to end.
 async fn change(shell: &str, dir: &Path, run: &str) -> (Shell<Changer>, Entered) {
-    open(shell).await.change(&places(dir), claim(run), ":", LIMIT).await.unwrap()
+    let mut entered = None;
+    until(async || {
+        entered = match open(shell).await.change(&places(dir), claim(run), ":", LIMIT).await {
+            Err(NotEntered::Locked(_)) => None,
+            ended => Some(ended.unwrap()),
+        };
+        entered.is_some()
+    })
+    .await;
+    entered.expect("it came true")
 }
 
 /// Polls, for as long as anything on a loaded machine may take.

@@ -59,11 +59,25 @@ pub(super) fn steps(
         let why = alone(running, wanted, target).or_else(|| stopped(running, wanted, target));
         return why.map_or(Ok(Steps::default()), Err);
     }
-    let changes = !now.as_wanted(wanted, target);
+    // Who has left holds an old log, with which it would vote at once: it comes back by steps, where those who run can
+    // bring it up to date.
+    let left = |host: &&HostName| running.kept.get(*host).is_some_and(|it| it.log && it.left);
+    let back = wanted.difference(&replicas).any(|host| left(&host));
+    let back = back && now.lowest().is_some_and(|quorum| replicas.len() >= quorum);
+    let changes = back || !now.as_wanted(wanted, target);
     let seen = running.masters.values().filter_map(|it| it.ensemble).max().unwrap_or(0);
     if (changes || new.is_some()) && seen > replicas.len() + running.silent.len() {
+        let cure = match state.strangers.len() {
+            0 => "put the others' hosts back and name them under `retired` (one that has just died is forgotten in a few seconds)".to_owned(),
+            n => format!(
+                "{} {} one that the inventory does not name, which this apply stops: apply again after it",
+                named(state.strangers),
+                if n == 1 { "runs" } else { "run" }
+            ),
+        };
+        let are = if replicas.len() == 1 { "is" } else { "are" };
         return Err(Refusal::new(format!(
-            "the masters' log has {seen} replicas, of which {} are known; put the others' hosts back and name them under `retired` (one that has just died is forgotten in a few seconds)",
+            "the masters' log has {seen} replicas, of which {} {are} known; {cure}",
             named(&replicas)
         )));
     }

@@ -31,8 +31,12 @@ pub(super) fn steps(
     let serves = |host: &HostName| running.servers.get(host).is_some_and(|server| server.serves);
     let begins = running.servers.values().all(|it| !it.serves && it.data == Data::Nothing);
     if let (Some(host), true) = (held_by(running, inventory, &lists), begins) {
+        let cure = match inventory.mesos.masters.contains(host) {
+            true => "take it out of `mesos.masters.hosts` and ",
+            false => "",
+        };
         return Err(Refusal::new(format!(
-            "all servers that could be asked are empty, and {host}, which may hold the data, could not be; bring it back, or write `retired: {{{host}: gone}}` if it never will"
+            "all servers that could be asked are empty, and {host}, which may hold the data, could not be; bring it back, or {cure}write `retired: {{{host}: gone}}` if it never will"
         )));
     }
     let led = state.health.leader.as_ref().and_then(|leader| own.get(leader));
@@ -125,7 +129,7 @@ pub(super) fn steps(
 }
 
 /// Who could not be asked, is to be no member, and may have been one: a first installation knows of none such. Masters
-/// alone are no sign of one: they are all made together.
+/// alone are no sign of one: they are all made together, before any agent.
 fn held_by<'a>(
     running: &'a Running,
     inventory: &Inventory,
@@ -136,7 +140,8 @@ fn held_by<'a>(
     let mut silent = running.silent.iter().filter(|host| !wanted.contains(host));
     silent.find(|host| {
         let listed = lists.iter().any(|list| list.contains_key(*host));
-        listed || !running.masters.is_empty() || !masters.contains(*host)
+        let begun = running.has_begun || !running.masters.is_empty();
+        listed || begun || !masters.contains(*host)
     })
 }
 

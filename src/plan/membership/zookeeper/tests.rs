@@ -66,7 +66,7 @@ fn whose_lists_are_not_known_keep_their_membership() {
         leader: Some(HostName::new("m1")),
     };
     let (scope, gone) = (Scope::default(), BTreeSet::new());
-    let state = State { health: &health, scope: &scope, agents: None };
+    let state = State { health: &health, scope: &scope, agents: None, strangers: &BTreeSet::new() };
     let of = |is_old: bool| {
         let addresses = (1..4).map(|id| (id, format!("10.0.0.{id}"))).collect();
         let server =
