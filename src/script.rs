@@ -131,6 +131,11 @@ impl Probe {
         self.sections.push(Section { name, body, holds: Holds::Parts(count) });
     }
 
+    /// How many sections it has.
+    pub fn sections(&self) -> usize {
+        self.sections.len()
+    }
+
     /// Adds the sections of another probe.
     pub fn extend(&mut self, other: Probe) {
         self.sections.extend(other.sections);

@@ -87,7 +87,7 @@ impl<K: Key> HostShell<K> {
         let began = Instant::now();
         loop {
             let at_once = async |_| FirstLock::Ours;
-            match enter::<K>(&self.ssh, opening, ":", self.actions, at_once).await {
+            match enter::<K>(&self.ssh, opening, ":", self.actions, at_once, || ()).await {
                 Ok((shell, entered)) => {
                     if self.boot != (entered.boot_id, entered.init) {
                         self.uptime = Uptime::Rebooted;
@@ -181,7 +181,7 @@ impl HostShell<Changer> {
         while began.elapsed() < REBOOT_LIMIT {
             sleep(REBOOT_PAUSE).await;
             let at_once = async |_| FirstLock::Ours;
-            match enter::<Changer>(&self.ssh, opening, ":", self.actions, at_once).await {
+            match enter::<Changer>(&self.ssh, opening, ":", self.actions, at_once, || ()).await {
                 Ok((shell, entered)) => {
                     let boot = (entered.boot_id, entered.init);
                     if boot != self.boot {

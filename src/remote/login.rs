@@ -113,17 +113,19 @@ impl LoginShell {
         limit: Duration,
     ) -> Result<(Shell<Looker>, Entered), NotEntered> {
         let facts = format!("p_facts {}", word(&places.state)?);
-        let entered = self.0.enter(&[PRELUDE], &facts, script, limit).await?;
+        let entered = self.0.enter(&[PRELUDE], &facts, script, limit, || ()).await?;
         Ok((Shell { wire: self.0, key: Looker }, entered))
     }
 
-    /// Takes the lock and the key that changes, and asks a first question in the same round trip.
+    /// Takes the lock and the key that changes, and asks a first question in the same round trip. `locked` is called as
+    /// soon as the lock is ours, while the host looks for its answer.
     pub async fn change(
         mut self,
         places: &Places,
         claim: Claim<'_>,
         script: &str,
         limit: Duration,
+        locked: impl FnOnce(),
     ) -> Result<(Shell<Changer>, Entered), NotEntered> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if claim.run.is_empty()
@@ -143,7 +145,8 @@ impl LoginShell {
             clock::rfc3339(clock::now()),
             state = word(&places.state)?,
         );
-        let entered = self.0.enter(&[PRELUDE, HOLDER, CHANGE], &facts, script, limit).await?;
+        let entered =
+            self.0.enter(&[PRELUDE, HOLDER, CHANGE], &facts, script, limit, locked).await?;
         let key = Changer::new(places.state.join("runs").join(claim.run));
         Ok((Shell { wire: self.0, key }, entered))
     }

@@ -1,5 +1,6 @@
 //! Opening all hosts of a run at once, with one of the two keys.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -60,12 +61,13 @@ pub trait Key: Sized + Send + 'static {
     /// Whether others may hold it too.
     const SHARES: Shares;
 
-    /// Takes it, with a first question, after so many actions of this run.
+    /// Takes it, with a first question, after so many actions of this run; `taken` is called before that is answered.
     fn take(
         shell: LoginShell,
         opening: &Opening,
         script: &str,
         actions: u32,
+        taken: impl FnOnce() + Send,
     ) -> impl Future<Output = Result<(Shell<Self>, Entered), NotEntered>> + Send;
 }
 
@@ -86,6 +88,7 @@ impl Key for Looker {
         opening: &Opening,
         script: &str,
         _: u32,
+        _: impl FnOnce() + Send,
     ) -> Result<(Shell<Looker>, Entered), NotEntered> {
         shell.look(&opening.places, script, PROBE_LIMIT).await
     }
@@ -99,10 +102,11 @@ impl Key for Changer {
         opening: &Opening,
         script: &str,
         actions: u32,
+        taken: impl FnOnce() + Send,
     ) -> Result<(Shell<Changer>, Entered), NotEntered> {
         let claim = Claim { run: &opening.run, by: &opening.by, from: &opening.from };
         let (mut shell, entered) =
-            shell.change(&opening.places, claim, script, PROBE_LIMIT).await?;
+            shell.change(&opening.places, claim, script, PROBE_LIMIT, taken).await?;
         shell.count_on(actions);
         Ok((shell, entered))
     }
@@ -149,7 +153,8 @@ async fn open<K: Key>(
     let mut tasks = JoinSet::new();
     let (first_lock, _) = watch::channel(FirstLock::Unknown);
     let first_lock = Arc::new(first_lock);
-    for (number, (host, ssh)) in spread(&opening.hosts).into_iter().enumerate() {
+    let asked = |host: &HostName| probes.get(host).map_or(0, Probe::sections);
+    for (number, (host, ssh)) in spread(&opening.hosts, asked).into_iter().enumerate() {
         let first_lock = Arc::clone(&first_lock);
         let waits = number > 0 && K::SHARES == Shares::No;
         let probe = probes.get(host).cloned().unwrap_or_default();
@@ -169,7 +174,14 @@ async fn open<K: Key>(
                     },
                 }
             };
-            let entered = enter::<K>(&ssh, &opening, &probe.script(&nonce), 0, connected).await;
+            // The others need not wait until the first has looked for its answer too.
+            let taken = || {
+                if number == 0 {
+                    first_lock.send_replace(FirstLock::Ours);
+                }
+            };
+            let script = probe.script(&nonce);
+            let entered = enter::<K>(&ssh, &opening, &script, 0, connected, taken).await;
             if number == 0 {
                 let locked = matches!(entered, Err(Closed::Locked(_)));
                 first_lock.send_replace(if locked { FirstLock::Theirs } else { FirstLock::Ours });
@@ -214,15 +226,19 @@ async fn open<K: Key>(
     opened
 }
 
-/// The first host, whose lock decides for all, and then the others as chance would have it, but
-/// each time the same: a rack without power is a row of neighbours, and is not to come all at once.
-fn spread<T>(hosts: &BTreeMap<HostName, T>) -> Vec<(&HostName, &T)> {
+/// The first host, whose lock decides for all, then those that are `asked` most, for they answer last, and the others
+/// as chance would have it, but each time the same: a rack without power is a row of neighbours, and is not to come all
+/// at once.
+fn spread<T>(
+    hosts: &BTreeMap<HostName, T>,
+    asked: impl Fn(&HostName) -> usize,
+) -> Vec<(&HostName, &T)> {
     let mut all: Vec<_> = hosts.iter().collect();
     if let Some((_, others)) = all.split_first_mut() {
         others.sort_by_cached_key(|(host, _)| {
             let mut hasher = DefaultHasher::new();
             host.hash(&mut hasher);
-            hasher.finish()
+            (Reverse(asked(host)), hasher.finish())
         });
     }
     all
@@ -238,13 +254,15 @@ pub(super) enum Closed {
     FirstLockTaken,
 }
 
-/// Opens one host: connects, comes to a shell, says so, and takes the key unless another run is first.
+/// Opens one host: connects, comes to a shell, says so, and takes the key unless another run is first; says so of the
+/// key too, before the script has answered.
 pub(super) async fn enter<K: Key>(
     ssh: &Ssh,
     opening: &Opening,
     script: &str,
     actions: u32,
     connected: impl AsyncFnOnce(f64) -> FirstLock,
+    taken: impl FnOnce() + Send,
 ) -> Result<(Shell<K>, Entered), Closed> {
     let started = Instant::now();
     let unreachable = |why: Unreachable| Closed::Unreachable(why.sentence);
@@ -254,7 +272,7 @@ pub(super) async fn enter<K: Key>(
     if connected(started.elapsed().as_secs_f64()).await == FirstLock::Theirs {
         return Err(Closed::FirstLockTaken);
     }
-    match K::take(shell, opening, script, actions).await {
+    match K::take(shell, opening, script, actions, taken).await {
         // Most of what is asked only root can see, and "not seen" must never pass for "absent".
         Ok((_, facts)) if facts.uid != 0 => Err(Closed::Unreachable(
             "the login user is not root; set `ssh: { become: true }`, or log in as root".to_owned(),
@@ -276,11 +294,13 @@ mod tests {
         let hosts: BTreeMap<HostName, ()> =
             names.iter().map(|name| (HostName::new(name), ())).collect();
         let order: Vec<String> =
-            spread(&hosts).into_iter().map(|(host, _)| host.to_string()).collect();
+            spread(&hosts, |_| 3).into_iter().map(|(host, _)| host.to_string()).collect();
         // The first host decides for all.
         assert_eq!(order[0], "a000");
         let rack = order[..16].iter().filter(|name| name.as_str() < "a020").count();
         assert!(rack < 8, "{order:?}");
+        let most = |host: &HostName| if host.as_str() == "a077" { 5 } else { 3 };
+        assert_eq!(spread(&hosts, most)[1].0.as_str(), "a077", "it is asked most");
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(sorted, names);

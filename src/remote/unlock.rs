@@ -57,7 +57,7 @@ impl Unlocker {
     /// One sentence: why it was not given.
     pub async fn take(shell: LoginShell, places: &Places) -> Result<Unlocker, String> {
         let mut wire = shell.into_wire();
-        match wire.enter(&[PRELUDE, HOLDER, UNLOCK], ":", ":", LIMIT).await {
+        match wire.enter(&[PRELUDE, HOLDER, UNLOCK], ":", ":", LIMIT, || ()).await {
             Ok(_) => Ok(Unlocker { wire, places: places.clone() }),
             Err(NotEntered::Lost(lost)) => Err(lost.to_string()),
             Err(NotEntered::Refused(why) | NotEntered::Locked(why)) => Err(why),

@@ -120,12 +120,14 @@ impl Wire {
         }
     }
 
+    /// `entered` is called once the facts are heard, while the script still runs.
     pub(super) async fn enter(
         &mut self,
         preludes: &[&str],
         facts: &str,
         script: &str,
         limit: Duration,
+        entered: impl FnOnce(),
     ) -> Result<Entered, NotEntered> {
         const DURING: &str = "looking";
         let script = quote(script)?;
@@ -141,6 +143,7 @@ impl Wire {
             let facts = self.answer(&first, DURING).await?;
             let facts = Facts::parse(&facts.stdout);
             facts.refusal()?;
+            entered();
             let reply = self.answer(&second, DURING).await?;
             Ok::<Entered, NotEntered>(facts.entered(reply))
         };

@@ -319,7 +319,8 @@ async fn outlives(sshd: &Sshd, ssh: &Ssh, options: &Options, password: Option<&s
     let claim = |run| Claim { run, by: "alice", from: "laptop" };
     let link = connect(ssh, options).await.unwrap();
     let opened = link.shell(password).await.unwrap();
-    let (mut changer, entered) = opened.change(&here, claim("r1"), ":", LIMIT).await.unwrap();
+    let (mut changer, entered) =
+        opened.change(&here, claim("r1"), ":", LIMIT, || ()).await.unwrap();
     assert_eq!(entered.uid, 0);
     let gate = sshd.path("gate");
     let script = format!(
@@ -341,8 +342,9 @@ async fn outlives(sshd: &Sshd, ssh: &Ssh, options: &Options, password: Option<&s
     assert!(lost.to_string().starts_with("connection lost during zk/start"), "{lost}");
     drop(changer);
     let link = connect(ssh, options).await.unwrap();
-    let try_again =
-        async || link.shell(password).await.unwrap().change(&here, claim("r2"), ":", LIMIT).await;
+    let try_again = async || {
+        link.shell(password).await.unwrap().change(&here, claim("r2"), ":", LIMIT, || ()).await
+    };
     let held = try_again().await;
     let Err(NotEntered::Locked(holder)) = held else { panic!("{held:?}") };
     assert!(holder.starts_with("run=r1 step=zk/start pid="), "{holder}");
@@ -472,7 +474,7 @@ async fn sudo_and_login_shells() {
     assert_ne!(entered.uid, 0);
     let opened = connect(&plain, &options).await.unwrap().shell(None).await.unwrap();
     let claim = Claim { run: "r1", by: "alice", from: "laptop" };
-    let refused = opened.change(&places(sshd.dir.path()), claim, ":", LIMIT).await;
+    let refused = opened.change(&places(sshd.dir.path()), claim, ":", LIMIT, || ()).await;
     assert!(matches!(refused, Err(NotEntered::Refused(_))), "{refused:?}");
 
     // An action under sudo outlives its connection, with sudo's terminal and without.

@@ -31,12 +31,31 @@ async fn whoever_holds_a_lock_is_read_whole_while_it_writes() {
         });
         until(async || std::fs::read_to_string(&path).is_ok_and(|text| text == LINE)).await;
         for _ in 0..20 {
-            let held = open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT).await;
+            let held =
+                open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT, || ()).await;
             let Err(NotEntered::Locked(holder)) = held else { panic!("{shell}: {held:?}") };
             assert!(holder.starts_with(LINE.trim_end()), "{shell}: {holder}");
         }
         done.store(true, Ordering::Relaxed);
         writer.join().unwrap();
+    }
+}
+
+/// Of the first host that is all the others wait for.
+#[tokio::test]
+async fn whoever_takes_a_lock_hears_so_before_its_question_is_answered() {
+    for shell in SHELLS {
+        let dir = TempDir::new().unwrap();
+        let (heard, here) = (dir.path().join("heard"), places(dir.path()));
+        let ask = format!("until [ -e {} ]; do sleep 0.05; done; echo answer", heard.display());
+        let hear = || std::fs::write(&heard, "").unwrap();
+        let taken = open(shell).await.change(&here, claim("r1"), &ask, LIMIT, hear).await;
+        let (_first, entered) = taken.unwrap();
+        assert_eq!(text(&entered.reply.stdout), "answer\n", "{shell}");
+        std::fs::remove_file(&heard).unwrap();
+        let held = open(shell).await.change(&here, claim("r2"), ":", LIMIT, hear).await;
+        assert!(matches!(held, Err(NotEntered::Locked(_))), "{shell}: {held:?}");
+        assert!(!heard.exists(), "{shell}: it heard of a lock that another holds");
     }
 }
 
@@ -61,7 +80,8 @@ async fn the_lock_outlives_a_lost_connection_and_no_longer_than_its_action() {
         }
         assert!(matches!(changer.ask(":", LIMIT).await, Err(Lost::Unusable { .. })));
         drop(changer);
-        let held = open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT).await;
+        let held =
+            open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT, || ()).await;
         let Err(NotEntered::Locked(holder)) = held else { panic!("{shell}: {held:?}") };
         assert!(holder.starts_with("run=r1 step=zk_start pid="), "{shell}: {holder}");
         assert!(holder.contains(" by=alice from=laptop since=2"), "{shell}: {holder}");
@@ -70,7 +90,11 @@ async fn the_lock_outlives_a_lost_connection_and_no_longer_than_its_action() {
         std::fs::write(&gate, "").unwrap();
         let mut last = None;
         until(async || {
-            match open(shell).await.change(&places(dir.path()), claim("r2"), ":", LIMIT).await {
+            match open(shell)
+                .await
+                .change(&places(dir.path()), claim("r2"), ":", LIMIT, || ())
+                .await
+            {
                 Ok((_, entered)) => {
                     last = entered.last;
                     true
@@ -100,7 +124,7 @@ async fn a_lock_that_is_removed_under_a_run_keeps_others_out_all_the_same() {
                 _ => {}
             }
             for _ in 0..2 {
-                let second = open(shell).await.change(&here, claim("r2"), ":", LIMIT).await;
+                let second = open(shell).await.change(&here, claim("r2"), ":", LIMIT, || ()).await;
                 let Err(NotEntered::Locked(holder)) = second else { panic!("{shell}: {second:?}") };
                 assert!(holder.starts_with("run=r1 step=- pid="), "{shell}: {holder}");
             }
@@ -128,7 +152,7 @@ async fn a_daemon_that_an_action_left_is_named_and_ended_or_left_alone() {
             let daemon = format!("/proc/{}", daemon.trim());
             first.close().await;
             let tries = async || {
-                let second = open(shell).await.change(&here, claim("r2"), ":", LIMIT).await;
+                let second = open(shell).await.change(&here, claim("r2"), ":", LIMIT, || ()).await;
                 match second {
                     Err(NotEntered::Locked(holder)) => Some(Holder::parse(&holder)),
                     Ok(_) => None,

@@ -88,7 +88,8 @@ async fn look(shell: &str, dir: &Path) -> (Shell<Looker>, Entered) {
 async fn change(shell: &str, dir: &Path, run: &str) -> (Shell<Changer>, Entered) {
     let mut entered = None;
     until(async || {
-        entered = match open(shell).await.change(&places(dir), claim(run), ":", LIMIT).await {
+        entered = match open(shell).await.change(&places(dir), claim(run), ":", LIMIT, || ()).await
+        {
             Err(NotEntered::Locked(_)) => None,
             ended => Some(ended.unwrap()),
         };
@@ -246,7 +247,7 @@ async fn a_part_of_an_action_does_nothing() {
     let opened = recorded("", "/bin/dash", record.clone()).await;
     let ask = format!("touch '{}'", asked.display());
     let (mut changer, _) =
-        opened.change(&places(dir.path()), claim("r1"), &ask, LIMIT).await.unwrap();
+        opened.change(&places(dir.path()), claim("r1"), &ask, LIMIT, || ()).await.unwrap();
     let first = text(&record.0.lock().unwrap()).rfind("{\np_stop=").unwrap();
     let second = record.0.lock().unwrap().len();
     let act = format!("# it's\ntouch '{}'\ntouch '{0}'", acted.display());
@@ -364,11 +365,11 @@ async fn what_cannot_be_changed_says_so() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("state"), "in the way").unwrap();
     let here = places(dir.path());
-    let refused = open("/bin/dash").await.change(&here, claim("r1"), ":", LIMIT).await;
+    let refused = open("/bin/dash").await.change(&here, claim("r1"), ":", LIMIT, || ()).await;
     let Err(NotEntered::Refused(why)) = refused else { panic!() };
     assert!(why.contains("File exists"), "{why}");
     for bad in ["", "../x", "a b", "-x"] {
-        let refused = open("/bin/dash").await.change(&here, claim(bad), ":", LIMIT).await;
+        let refused = open("/bin/dash").await.change(&here, claim(bad), ":", LIMIT, || ()).await;
         assert!(matches!(refused, Err(NotEntered::Refused(_))), "{bad}");
     }
 }

@@ -72,7 +72,7 @@ async fn a_full_disk_keeps_the_old_file_and_runs_nothing_of_the_new_one() {
         let full = "trap '' XFSZ; ulimit -f 128; ";
         let opened = recorded(full, shell, Record::default()).await;
         let (mut changer, _) =
-            opened.change(&places(dir.path()), claim("r1"), ":", LIMIT).await.unwrap();
+            opened.change(&places(dir.path()), claim("r1"), ":", LIMIT, || ()).await.unwrap();
         let digest = Digest::Sha256(hex(&sha2::Sha256::digest(evil.as_bytes())));
         let upload = Upload {
             directory: dir.path(),
