@@ -243,3 +243,46 @@ fn anew(
     ];
     Ok(Steps { first, ..Steps::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::health::Health;
+    use crate::health::running::Replica;
+    use crate::lints::load::{Lab, load_text};
+    use crate::plan::Scope;
+
+    /// With its log of then it would vote at once, without what was written since.
+    #[test]
+    fn who_had_left_comes_back_without_its_log_even_where_nothing_else_changes() {
+        let text = "version: 1\ncluster: c\nhosts:\n  m[1:3]: { address: \"10.0.0.[1:3]\" }\n\
+            zookeeper: { servers: { m2: 2 } }\n\
+            mesos: { version: 1.11.0, package: { preinstalled: true }, masters: { hosts: [m1, m2, m3] } }\n";
+        let inventory = load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No);
+        let inventory = inventory.expect("good").inventory;
+        let [m1, m2, m3] = ["m1", "m2", "m3"].map(HostName::new);
+        let health = Health {
+            members: [&m2, &m3].map(|host| (host.clone(), Member::Serving)).into(),
+            leader: Some(m2.clone()),
+        };
+        let scope = Scope::default();
+        let strangers = BTreeSet::new();
+        let state = State { health: &health, scope: &scope, agents: None, strangers: &strangers };
+        let replica = Replica { quorum: Some(2), votes: Some(true), ..Replica::default() };
+        let titles = |left: bool| -> Vec<String> {
+            let kept = Kept { quorum: Some(2), log: true, left };
+            let running = Running {
+                masters: [&m2, &m3].map(|host| (host.clone(), replica.clone())).into(),
+                kept: [(m1.clone(), kept)].into(),
+                ..Running::default()
+            };
+            let steps = steps(&running, &inventory, state).unwrap();
+            steps.all().map(|step| step.title.clone()).collect()
+        };
+        assert_eq!(titles(true), ["m1's log of earlier is set aside", "m1 joins the masters"]);
+        // One that has only stopped is still a member.
+        assert!(titles(false).is_empty());
+    }
+}

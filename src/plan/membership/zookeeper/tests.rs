@@ -79,6 +79,28 @@ fn whose_lists_are_not_known_keep_their_membership() {
     assert!(of(true).unwrap_err().why.contains("m1's ZooKeeper is of before 3.5"));
 }
 
+/// A server of before that is only a master now is silent: a first installation knows of none such, and has no agent.
+#[test]
+fn no_ensemble_is_begun_beside_a_silent_former_server() {
+    let text = "version: 1\ncluster: c\nhosts:\n  m[1:2]: { address: \"10.0.0.[1:2]\" }\n\
+        zookeeper: { servers: { m2: 2 } }\n\
+        mesos: { version: 1.11.0, package: { preinstalled: true }, masters: { hosts: [m1] } }\n";
+    let inventory = load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No);
+    let inventory = inventory.expect("good").inventory;
+    let (health, scope, gone) = (Health::default(), Scope::default(), BTreeSet::new());
+    let state = State { health: &health, scope: &scope, agents: None, strangers: &BTreeSet::new() };
+    let of = |has_begun: bool| {
+        let silent = [HostName::new("m1")].into();
+        let running = Running { silent, has_begun, ..run(&[2]) };
+        steps(&running, &inventory, &gone, state)
+    };
+    let why = of(true).unwrap_err().why;
+    let cure =
+        "bring it back, or take it out of `mesos.masters.hosts` and write `retired: {m1: gone}`";
+    assert!(why.contains("m1, which may hold the data") && why.contains(cure), "{why}");
+    assert_eq!(of(false), Ok(Steps::default()));
+}
+
 #[test]
 fn the_holder_of_the_data_is_in_the_first_majority() {
     let steps = from(&list(&[1]), &run(&[1]), &list(&[1, 2, 3]), &BTreeSet::new());
