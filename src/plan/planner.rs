@@ -154,7 +154,10 @@ impl Planner<'_> {
         let rollout = (task.card().rollout)(inventory);
         let idle = idle(self.desired, task, &roll, observed);
         let start = match (task, health, inventory.ensemble()) {
-            (Task::Zookeeper, Some(health), Some(wanted)) if health.is_lost() => {
+            // Nobody serves of those that answer: the others may, or hold the data and serve no more.
+            (Task::Zookeeper, Some(health), Some(wanted))
+                if health.is_lost() || health.serving().is_empty() =>
+            {
                 let hosts = roll.keys().cloned().collect();
                 Some(membership::zookeeper::start(&hosts, &judged.running, wanted, wanted, health))
             }

@@ -607,3 +607,33 @@ fn a_master_that_nobody_knows_stops_before_anything_of_the_masters_changes() {
     world.apply(&plan, gate);
     converge(&mut world, 1);
 }
+
+/// They may serve, or hold the data and serve no more: with one of them empty too, the empty would be a majority.
+#[test]
+fn empty_servers_do_not_begin_while_nobody_serves_of_those_that_answer() {
+    let shape = Shape {
+        quorum: 5,
+        pools: vec![1],
+        batch: "1",
+        dispatcher: false,
+        shared: false,
+        news: vec![],
+    };
+    let mut world = whole(&shape);
+    for host in ["m1", "m2", "m3"] {
+        suffer(&mut world, &HostName::new(host), &Damage::Unreachable);
+    }
+    for host in ["m4", "m5"] {
+        suffer(&mut world, &HostName::new(host), &Damage::Wiped);
+    }
+    let (_, plan) = world.plan(&Scope::default());
+    let text = provision::plan::text::plan(&plan);
+    let why = "all servers that could be started are empty, and m1, which may hold the data, is not among them";
+    assert!(text.contains(&format!("  ! m4: zookeeper: blocked: {why}")), "{text}");
+    assert!(!text.contains("service zookeeper"), "{text}");
+    // One that serves shows that the others need not be asked.
+    world.machines.get_mut(&HostName::new("m1")).expect("a machine").reach = Reach::Whole;
+    let (_, plan) = world.plan(&Scope::default());
+    let text = provision::plan::text::plan(&plan);
+    assert!(text.contains("  + m4: service zookeeper: missing → active\n"), "{text}");
+}

@@ -101,6 +101,19 @@ fn no_ensemble_is_begun_beside_a_silent_former_server() {
     assert_eq!(of(false), Ok(Steps::default()));
 }
 
+/// Those who still run with its list may need it for their majority.
+#[test]
+fn who_leaves_is_minded_until_all_lists_are_one() {
+    let (shorter, longer) = (list(&[2, 4, 5]), list(&[2, 3, 4, 5]));
+    let of = |gone: &[u8]| {
+        let gone = list(gone).into_keys().collect();
+        one_list(&shorter, &[shorter.clone(), longer.clone()], &gone)
+    };
+    assert_eq!(of(&[]).judged, Members::Servers(longer.clone()));
+    assert_eq!(of(&[]).does, Does::Roll(shorter.keys().cloned().collect()));
+    assert_eq!(of(&[3]).judged, Members::Servers(shorter.clone()));
+}
+
 #[test]
 fn the_holder_of_the_data_is_in_the_first_majority() {
     let steps = from(&list(&[1]), &run(&[1]), &list(&[1, 2, 3]), &BTreeSet::new());
@@ -273,7 +286,7 @@ fn plan(servers: &Servers, open: &BTreeSet<HostName>, wanted: &List) -> Steps {
     let running = Running { servers: all, ..Running::default() };
     let mut steps = from(&base, &running, wanted, &BTreeSet::new());
     if lists.len() > 1 && base.len() > 1 {
-        steps.first.insert(0, one_list(&base, &BTreeSet::new()));
+        steps.first.insert(0, one_list(&base, &lists, &BTreeSet::new()));
     }
     unlisted::let_in(steps, &own, open.clone())
 }
