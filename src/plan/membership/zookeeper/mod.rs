@@ -114,7 +114,11 @@ pub(super) fn steps(
     // Two lists become one before there is a third.
     let halfway = serving && out.is_empty() && lists.len() > 1 && base.len() > 1;
     let again = match halfway {
-        true => vec![one_list(&base, &lists, gone)],
+        true => {
+            let mut counted = led.cloned().unwrap_or_default();
+            counted.retain(|host, _| !gone.contains(host) && serves(host));
+            vec![one_list(&base, counted, gone)]
+        }
         false => again,
     };
     steps.first.splice(0..0, again);
@@ -193,13 +197,13 @@ fn brought_back(
     Ok([step(title, Does::Together(first))].into_iter().chain(rest).collect())
 }
 
-/// All members get the list that a change in progress ends with. Whoever another list counts is needed by those who
-/// run with it until they have gone over.
-fn one_list(base: &List, lists: &[List], gone: &BTreeSet<HostName>) -> Step {
+/// All members get the list that a change in progress ends with. Whoever serves, and is counted by who leads with
+/// another list, may be needed for that one's majority until it has gone over.
+fn one_list(base: &List, counted: List, gone: &BTreeSet<HostName>) -> Step {
     let mut live = base.clone();
     live.retain(|host, _| !gone.contains(host));
-    let mut judged: List = lists.iter().flatten().map(|(host, id)| (host.clone(), *id)).collect();
-    judged.retain(|host, _| !gone.contains(host));
+    let mut judged = counted;
+    judged.extend(live.clone());
     Step {
         open: BTreeSet::new(),
         title: format!("the ensemble's lists become one: {}", named(base.keys())),
