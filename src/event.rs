@@ -66,7 +66,7 @@ pub enum Event {
     Observed {
         /// The host.
         host: HostName,
-        /// How long it took.
+        /// How long it took, from when hosts began to be opened.
         seconds: f64,
         /// How many of its resources are not as wanted.
         gaps: usize,

@@ -69,7 +69,7 @@ pub async fn make<Hosts: Ask>(
         Aim::Verb(verb) => verbs::plan(verb, inventory, desired, &observed, scope)
             .map_err(|why| anyhow::anyhow!("{why}; nothing was changed"))?,
     };
-    say_what_was_seen(recorder, inventory, &observed, &plan);
+    say_what_was_seen(recorder, inventory, hosts, &observed, &plan);
     let mut found = match aim {
         Aim::Inventory { downgrade } => {
             let mut found = preflight_hosts(inventory, hosts, &mut plan, &observed, recorder).await;
@@ -154,7 +154,13 @@ pub fn forget_proofs(observed: &mut Observed) {
 }
 
 /// Says how much of each host that answered is not as wanted, and who is there that nobody knows.
-fn say_what_was_seen(recorder: &Recorder, inventory: &Inventory, observed: &Observed, plan: &Plan) {
+fn say_what_was_seen<Hosts: Ask>(
+    recorder: &Recorder,
+    inventory: &Inventory,
+    hosts: &Arc<Hosts>,
+    observed: &Observed,
+    plan: &Plan,
+) {
     let mut gaps: BTreeMap<&HostName, usize> = BTreeMap::new();
     for (host, _) in plan.actions() {
         *gaps.entry(host).or_default() += 1;
@@ -162,7 +168,7 @@ fn say_what_was_seen(recorder: &Recorder, inventory: &Inventory, observed: &Obse
     for (host, _) in observed.answered() {
         recorder.emit(Event::Observed {
             host: host.clone(),
-            seconds: recorder.seconds(),
+            seconds: hosts.answered_after(host).unwrap_or_else(|| recorder.seconds()),
             gaps: gaps.get(host).copied().unwrap_or(0),
         });
     }

@@ -8,13 +8,15 @@ use super::arguments::Reach;
 use crate::ground::HostName;
 use crate::inventory::{Inventory, Retired, Ssh};
 use crate::remote::fleet::{Opening, Password};
+use crate::remote::open_files;
 use crate::remote::shell::Places;
 use crate::remote::ssh::{Options, UnknownKeys};
 
 /// How all hosts are opened; hosts that are gone are not.
 ///
 /// # Errors
-/// When sudo's password cannot be had, or this machine's own directories cannot be made.
+/// When sudo's password cannot be had, this machine's own directories cannot be made, or so many hosts cannot be open at
+/// once.
 pub fn opening(inventory: &Inventory, reach: &Reach, run: &str) -> anyhow::Result<Opening> {
     let gone = |host: &HostName| inventory.retired.get(host) == Some(&Retired::Gone);
     let hosts = inventory
@@ -36,6 +38,7 @@ pub fn opening_of(
     run: &str,
 ) -> anyhow::Result<Opening> {
     let keys = if reach.accept_new_host_keys { UnknownKeys::Accept } else { UnknownKeys::Refuse };
+    open_files::suffice_for(hosts.len()).map_err(anyhow::Error::msg)?;
     let options = Options::new(keys).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(Opening {
         hosts,

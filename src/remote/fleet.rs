@@ -20,6 +20,8 @@ use crate::script::{Comparison, Fix, Probe, Push, Sections};
 #[derive(Debug)]
 pub struct Fleet<K> {
     hosts: BTreeMap<HostName, Mutex<HostShell<K>>>,
+    /// After how many seconds each had answered.
+    answered: BTreeMap<HostName, f64>,
     opening: Opening,
     secrets: std::sync::Mutex<Secrets>,
     /// Who may send a local file.
@@ -32,10 +34,12 @@ const UPLOADS: usize = 4;
 impl<K: Key> Fleet<K> {
     pub(super) fn new(opening: Opening, secrets: Secrets) -> Fleet<K> {
         let uploads = Semaphore::new(UPLOADS);
-        Fleet { hosts: BTreeMap::new(), opening, secrets: secrets.into(), uploads }
+        let (hosts, answered) = (BTreeMap::new(), BTreeMap::new());
+        Fleet { hosts, answered, opening, secrets: secrets.into(), uploads }
     }
 
-    pub(super) fn add(&mut self, host: HostName, shell: HostShell<K>) {
+    pub(super) fn add(&mut self, host: HostName, shell: HostShell<K>, answered: f64) {
+        self.answered.insert(host.clone(), answered);
         self.hosts.insert(host, Mutex::new(shell));
     }
 
@@ -69,6 +73,10 @@ impl<K: Key> Fleet<K> {
 }
 
 impl<K: Key> Ask for Fleet<K> {
+    fn answered_after(&self, host: &HostName) -> Option<f64> {
+        self.answered.get(host).copied()
+    }
+
     async fn ask(
         &self,
         host: &HostName,

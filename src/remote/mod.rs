@@ -26,6 +26,7 @@ mod identity;
 pub mod login;
 mod master;
 mod nonces;
+pub mod open_files;
 mod opening;
 mod secrets;
 pub mod sentence;
@@ -50,6 +51,11 @@ pub trait Ask: Send + Sync + 'static {
         probe: &Probe,
         limit: Duration,
     ) -> impl Future<Output = Result<Sections, String>> + Send;
+
+    /// After how many seconds it had answered its first probe, connecting included; `None` where nobody has measured it.
+    fn answered_after(&self, _host: &HostName) -> Option<f64> {
+        None
+    }
 }
 
 /// The key that changes.

@@ -150,7 +150,7 @@ async fn open<K: Key>(
     secrets: Secrets,
 ) -> OpenedFleet<K> {
     let shared = Arc::new(opening.clone());
-    let mut tasks = JoinSet::new();
+    let (began, mut tasks) = (Instant::now(), JoinSet::new());
     let (first_lock, _) = watch::channel(FirstLock::Unknown);
     let first_lock = Arc::new(first_lock);
     let asked = |host: &HostName| probes.get(host).map_or(0, Probe::sections);
@@ -189,7 +189,7 @@ async fn open<K: Key>(
             let answered = entered.map(|(shell, entered)| {
                 let text = String::from_utf8_lossy(&entered.reply.stdout);
                 let sections = probe.read(&nonce, &text).map_err(str::to_owned);
-                (shell, entered, sections)
+                (shell, entered, sections, began.elapsed().as_secs_f64())
             });
             (host, ssh, answered)
         });
@@ -203,7 +203,7 @@ async fn open<K: Key>(
     while let Some(joined) = tasks.join_next().await {
         let Ok((host, ssh, entered)) = joined else { continue };
         match entered {
-            Ok((shell, entered, sections)) => {
+            Ok((shell, entered, sections, seconds)) => {
                 if let Some(last) = entered.last.filter(|last| last.status.is_none()) {
                     let log = last.log.display();
                     let what = format!("{} of run {} (log there: {log})", last.name, last.run);
@@ -211,7 +211,7 @@ async fn open<K: Key>(
                 }
                 opened.answers.insert(host.clone(), sections);
                 let boot = (entered.boot_id, entered.init);
-                opened.fleet.add(host, HostShell::new(ssh, shell, boot));
+                opened.fleet.add(host, HostShell::new(ssh, shell, boot), seconds);
             }
             Err(Closed::Locked(by)) => {
                 opened.locked.insert(host, by);

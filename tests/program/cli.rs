@@ -74,6 +74,30 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
     }
 }
 
+/// A shell's soft limit is there to be raised; where the hard one is too low nobody is called unreachable for it.
+#[test]
+fn so_many_files_as_the_hosts_take_are_asked_for_or_nothing_is_begun() {
+    let files = Files::new();
+    let plan = |limits: &str| {
+        let program = assert_cmd::cargo::cargo_bin("provision");
+        let script = format!("{limits}; exec {} plan {}", program.display(), files.inventory());
+        std::process::Command::new("sh").args(["-c", &script]).output().unwrap()
+    };
+    let raised = plan("ulimit -S -n 20");
+    assert_eq!(raised.status.code(), Some(4), "{}", text(&raised.stderr));
+    assert!(!text(&raised.stdout).contains("Too many open files"), "{}", text(&raised.stdout));
+    let refused = plan("ulimit -n 64");
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains(
+            "open files at once, and this process may have 64; raise the hard limit (`ulimit -Hn`"
+        ),
+        "{said}"
+    );
+    assert!(!text(&refused.stdout).contains("unreachable"), "{}", text(&refused.stdout));
+}
+
 #[test]
 fn a_plan_of_hosts_that_are_not_there_is_told_in_every_form() {
     let files = Files::new();
