@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: run.sh [converge|scale|offline|core]…
+# Usage: run.sh [converge|fresh|scale|offline|core]…
 #
 # Takes the figures of docs/benchmarks.md and writes them there. Everything it needs it makes, under
 # target/bench: a private virtual environment with the peers, a stand-in package, containers, which are
@@ -10,6 +10,7 @@
 #   PROVISION  a binary that is built already
 #   MESOS_DEB  a package to install instead of the stand-in
 #   ROUNDS     rounds of converged runs (5); Ansible takes part in the first two
+#   MANY       how many hosts the larger size of scale has (10000), if they fit the machine; 0 leaves it out
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +18,7 @@ root=$(cd "$here/.." && pwd)
 export BENCH_WORK="$root/target/bench"
 export PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$BENCH_WORK"
-[ $# -gt 0 ] || set -- converge scale offline core
+[ $# -gt 0 ] || set -- converge fresh scale offline core
 
 if [ -z "${PROVISION:-}" ]; then
   cargo build --release --quiet --manifest-path "$root/Cargo.toml" --bin provision
@@ -27,6 +28,13 @@ export PROVISION
 
 finish() {
   [ -n "${KEEP:-}" ] || python3 "$here/harness/down.py"
+}
+package() {
+  if [ -n "${MESOS_DEB:-}" ]; then
+    cp "$MESOS_DEB" "$BENCH_WORK/mesos.deb"
+  elif [ ! -s "$BENCH_WORK/mesos.deb" ]; then
+    sh "$root/tests/standin/build-deb.sh" "$BENCH_WORK/mesos.deb"
+  fi
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -40,20 +48,20 @@ for part in "$@"; do
         python3 -m venv "$BENCH_WORK/venv"
         "$BENCH_WORK/venv/bin/pip" install -q 'pyinfra>=3,<4' 'ansible-core>=2.19,<2.20'
       fi
-      if [ -n "${MESOS_DEB:-}" ]; then
-        cp "$MESOS_DEB" "$BENCH_WORK/mesos.deb"
-      elif [ ! -s "$BENCH_WORK/mesos.deb" ]; then
-        sh "$root/tests/standin/build-deb.sh" "$BENCH_WORK/mesos.deb"
-      fi
+      package
       python3 "$here/harness/converge.py" --rounds "${ROUNDS:-5}"
       ;;
-    scale) python3 "$here/harness/scale.py" ;;
+    fresh)
+      package
+      python3 "$here/harness/fresh.py"
+      ;;
+    scale) python3 "$here/harness/scale.py" --many "${MANY:-10000}" ;;
     offline) python3 "$here/harness/offline.py" ;;
     core)
       cargo bench --quiet --manifest-path "$root/Cargo.toml" --bench core -- --noplot
       ;;
     *)
-      echo "run.sh: there is no part $part: converge, scale, offline, core" >&2
+      echo "run.sh: there is no part $part: converge, fresh, scale, offline, core" >&2
       exit 2
       ;;
   esac

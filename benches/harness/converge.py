@@ -1,9 +1,9 @@
 """The same state on the same hosts by provision, pyinfra and Ansible, beside parallel `ssh HOST true`.
 
-    converge.py [--agents 20] [--rounds 5] [--slow-rounds 2] [--first-hosts 4]
+    converge.py [--agents 20] [--rounds 5] [--slow-rounds 2] [--first-hosts 20]
 
 A second series has clients ask for curve25519, a seventh of the default exchange's processor time:
-the smaller the floor, the more a probe weighs against it.
+the smaller the floor, the more a probe weighs against it. Where a first run's time goes is in fresh.py.
 
 Run through benches/run.sh, which prepares what is needed and sets BENCH_WORK.
 """
@@ -26,11 +26,13 @@ PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
 WORK = twin.WORK
 BIN = WORK / "venv/bin"
 DEB = WORK / "mesos.deb"
-ARCHIVE = WORK / "spark-3.5.1.tgz"
+ARCHIVE = WORK / "spark-3.5.1-bin-hadoop3.tgz"
 SSH = ["-F", str(twin.SSH_CONFIG), "-i", str(twin.IDENTITY), "-o", f"UserKnownHostsFile={twin.KNOWN_HOSTS}",
        "-o", "BatchMode=yes", "-l", "root"]
 # What an agent host needs but for Docker and its images, which need an engine in the container.
 TASKS = "base,agents"
+# The same, with what it needs of others.
+CLUSTER = "base,zookeeper,masters,weights,agents"
 # Seconds of round trip that the proxy adds: enough to stand out of the noise of one run.
 DELAY = 0.2
 
@@ -40,13 +42,13 @@ def main():
     hosts = twin.Twin(options.agents)
     hosts.up()
     twin.SSH_CONFIG.write_text("")
-    with ARCHIVE.open("ab") as archive:
-        archive.truncate(400 << 20)  # as large as a real one, for its digest is part of the work
+    twin.archive(ARCHIVE)
     tools = Tools(hosts)
-    about = {"machine": twin.machine(), "versions": versions(), "agents": options.agents}
+    about = {"machine": twin.machine(), "versions": versions(), "agents": options.agents,
+             "first_hosts": options.first_hosts}
     print("# setting up:", about["machine"], file=sys.stderr)
     tools.write(hosts.agents)
-    done = tools.provision("base,zookeeper,masters,weights,agents")
+    done = tools.provision(CLUSTER)
     done = measure.run(done.words, hosts.cgroup_seconds, env=done.env)
     if done.status != 0:
         raise SystemExit(f"provision does not set the hosts up:\n{done.output[-3000:]}")
@@ -71,10 +73,10 @@ class Tools:
                     "ANSIBLE_SSH_CONTROL_PATH_DIR": str(WORK / "run"), "ANSIBLE_HOME": str(WORK / "ansible"),
                     "ANSIBLE_INTERPRETER_PYTHON": "/usr/bin/python3", "LC_ALL": "C.UTF-8"}
 
-    def write(self, agents, through=None):
+    def write(self, agents, through=None, clients=()):
         """Inventories of all three for these agents; `through` reaches the first by a port here."""
         known = twin.KNOWN_HOSTS
-        twin.inventory(self.hosts, WORK / "inventory.yaml", agents, DEB, ARCHIVE)
+        twin.inventory(self.hosts, WORK / "inventory.yaml", agents, DEB, ARCHIVE, clients)
         reach = {name: (self.hosts.address[name], 22) for name in agents}
         if through:
             key = next(line for line in known.read_text().splitlines() if line.startswith(agents[0]))
@@ -101,8 +103,8 @@ class Tools:
                   "ssh_known_hosts_file": str(known), "ssh_config_file": "/dev/null"}
         (WORK / "pyinfra_inventory.py").write_text(f"agents = ({lines!r}, {shared!r})\n")
 
-    def provision(self, tasks=TASKS):
-        return Start([twin.PROVISION, "apply", str(WORK / "inventory.yaml"), "-t", tasks, "-y"], self.env)
+    def provision(self, tasks=TASKS, *more):
+        return Start([twin.PROVISION, "apply", str(WORK / "inventory.yaml"), "-t", tasks, "-y", *more], self.env)
 
     def pyinfra(self):
         return Start([str(BIN / "pyinfra"), "-y", str(WORK / "pyinfra_inventory.py"),
@@ -233,15 +235,12 @@ def quiet_forks(hosts, name):
 
 
 def first_run(tools, hosts, count):
-    """Four fresh hosts each; provision's run also waits until the agents serve."""
+    """Fresh hosts for each; provision's run also waits until the agents serve."""
     first = {}
     names = hosts.agents[-count:]
     for tool, make in [("provision", tools.provision), ("pyinfra", tools.pyinfra), ("ansible", tools.ansible)]:
-        for name in names:
-            twin.sh("docker", "rm", "-f", "-v", f"provision-bench-{name}")
-        hosts.up()
+        renew(hosts, names)
         tools.write(names)
-        measure.stop_masters()
         start = make()
         cost = measure.run(start.words, hosts.cgroup_seconds, env=start.env)
         if cost.status != 0:
@@ -250,6 +249,13 @@ def first_run(tools, hosts, count):
         print(f"# first run, {tool:10} {cost.wall:7.2f} s", file=sys.stderr)
     measure.stop_masters()
     return first
+
+
+def renew(hosts, names):
+    """Other hosts by these names, that have nothing."""
+    measure.stop_masters()
+    twin.sh("docker", "rm", "-f", "-v", *(f"provision-bench-{name}" for name in names))
+    hosts.up()
 
 
 def versions():
@@ -263,7 +269,7 @@ def arguments():
     parser.add_argument("--agents", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slow-rounds", type=int, default=2)
-    parser.add_argument("--first-hosts", type=int, default=4)
+    parser.add_argument("--first-hosts", type=int, default=20, help="fresh hosts of first runs")
     return parser.parse_args()
 
 

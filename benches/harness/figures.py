@@ -11,6 +11,7 @@ import statistics
 COMMITTED = pathlib.Path(__file__).resolve().parents[1] / "figures.json"
 # Of what is measured once the dispersion is not known: what a repetition on a quiet machine was seen to differ by.
 ONCE = 0.1
+LOOKS = ["cold", "warm", "with bad cold", "with bad warm"]
 OURS = {"provision cold": ["pyinfra", "ansible cold"], "provision warm": ["ansible warm"]}
 
 
@@ -33,14 +34,27 @@ def of(parts):
                 found[f"converged: {peer} ÷ {ours}"] = spread(
                     [other["wall"] / one["wall"] for one, other in zip(rounds[ours], rounds[peer])])
         found["converged: peak MiB"] = spread([run["peak_mib"] for run in rounds["provision cold"]])
+    if fresh := parts.get("fresh"):
+        runs = [one["provision"] for one in fresh["rounds"]]
+        found["fresh: whole ÷ slowest own work"] = spread([run["wall"] / run["own"] for run in runs])
+        for run, title in [("provision", "sending"), ("again", "sending alone")]:
+            found[f"fresh: {title} ÷ scp"] = spread([one[run]["sending"] / one["scp"]["wall"] for one in fresh["rounds"]])
     if scale := parts.get("scale"):
-        for name in ["healthy cold", "healthy warm", "with bad cold", "with bad warm"]:
-            found[f"{scale['hosts']:,} hosts: {name} ÷ floor"] = once(scale[name]["wall"] / scale["floor"]["wall"])
-            found[f"{scale['hosts']:,} hosts: {name}, peak MiB"] = once(scale[name]["peak_mib"])
+        for size in scale["sizes"]:
+            for name in filter(lambda name: name in size and whole(name, size, scale["bad"]), LOOKS):
+                title, one = f"{size['hosts']:,} hosts: {name}", size[name]
+                found[f"{title} ÷ floor"] = once(one["wall"] / size["floor"]["wall"])
+                found[f"{title}, peak MiB"] = once(one["peak_mib"])
+                found[f"{title}, open files per host"] = once(one["descriptors"] / size["hosts"])
     if offline := parts.get("offline"):
         for row in offline["rows"]:
             found[f"offline: {row['command']} of {row['hosts']:,} hosts, peak MiB"] = once(row["peak_mib"])
     return found
+
+
+def whole(name, size, bad):
+    """Whether a run of `scale` observed every host that there was to observe."""
+    return size[name]["observed"] == size["hosts"] - (bad if name.startswith("with bad") else 0)
 
 
 def spread(values):

@@ -6,6 +6,7 @@ What daemonises (ssh masters) stays in the cgroup, so its work is counted too.
 import dataclasses
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import threading
@@ -20,12 +21,14 @@ GROUP = os.environ.get("BENCH_GROUP", "provision-bench")
 
 @dataclasses.dataclass
 class Cost:
-    """Of one run: wall seconds, processor seconds here and on the hosts, peak memory of the process."""
+    """Of one run: wall seconds, processor seconds here and on the hosts, and of the process itself the most memory and
+    the most descriptors at once."""
 
     wall: float
     here: float
     hosts: float
     peak_mib: float
+    descriptors: int
     status: int
     output: str
 
@@ -38,12 +41,16 @@ def group():
     return path
 
 
-def run(words, hosts, env=None, cwd=None):
-    """Runs one command. `hosts` gives the processor time of all hosts when called."""
+def run(words, hosts, env=None, cwd=None, files=None, spare_mib=0):
+    """Runs one command. `hosts` gives the processor time of all hosts when called; `files` is the pair of limits on
+    open files that it is started with, if not ours; it is killed where the machine has less memory left than
+    `spare_mib`, before others are."""
     inside = group()
 
     def enter():
         (inside / "cgroup.procs").write_text(str(os.getpid()))
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, files)
 
     out = open(twin.WORK / "last.out", "w+b")
     hosts_before, here_before = hosts(), twin.cpu_seconds(GROUP)
@@ -53,11 +60,14 @@ def run(words, hosts, env=None, cwd=None):
                              preexec_fn=enter, env=env, cwd=cwd)
     # Not rusage: what this Python held when it forked counts there. The mark only rises, so that what
     # is read last is right but for the last few milliseconds.
-    peaks, ended = [0], threading.Event()
+    peak, ended = {"memory": 0, "files": 0}, threading.Event()
 
     def watch():
         while not ended.wait(0.005):
-            peaks.append(max(peaks.pop(), high_water(child.pid)))
+            peak["memory"] = max(peak["memory"], high_water(child.pid))
+            peak["files"] = max(peak["files"], open_files(child.pid))
+            if available_mib() < spare_mib:
+                child.kill()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -68,7 +78,7 @@ def run(words, hosts, env=None, cwd=None):
     # sshd and systemd end sessions a little later than the client leaves.
     time.sleep(0.3)
     cost = Cost(wall, twin.cpu_seconds(GROUP) - here_before, hosts() - hosts_before,
-                peaks[0] / 1024, status, "")
+                peak["memory"] / 1024, peak["files"], status, "")
     out.seek(0)
     cost.output = out.read().decode(errors="replace")
     out.close()
@@ -82,6 +92,22 @@ def high_water(pid):
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def open_files(pid):
+    """How many descriptors a process has open; 0 when it has gone."""
+    path = f"/proc/{pid}/fd"
+    try:
+        # Since Linux 6.2 the directory's size says it: to list thousands of them again and again is work too.
+        return os.stat(path).st_size or len(os.listdir(path))
+    except OSError:
+        return 0
+
+
+def available_mib():
+    """What the machine could still give away."""
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) / 1024
 
 
 def members():
@@ -103,10 +129,11 @@ def memory_mib(pids):
 
 def stop_masters():
     """Ends what a run left behind, so that the next is cold. Only our own cgroup's processes."""
-    for _ in range(100):
-        left = members()
-        if not left:
-            return
+    # Ten thousand need their time to end; to go on with some of them would be half warm.
+    until = time.monotonic() + 120
+    while left := members():
+        if time.monotonic() > until:
+            raise SystemExit(f"{len(left)} processes of the run before do not end")
         for pid in left:
             try:
                 os.kill(pid, 15)

@@ -11,6 +11,7 @@ import sys
 
 import figures
 import measure
+import timeline
 import twin
 
 PEERS = ["provision cold", "provision warm", "pyinfra", "ansible cold", "ansible warm"]
@@ -20,7 +21,7 @@ def main():
     document, criterion = map(pathlib.Path, sys.argv[1:3])
     text = document.read_text()
     parts = {}
-    for part, write in [("converge", converge), ("scale", scale), ("offline", offline)]:
+    for part, write in [("converge", converge), ("fresh", fresh), ("scale", scale), ("offline", offline)]:
         path = twin.WORK / f"{part}.json"
         if path.exists():
             parts[part] = json.loads(path.read_text())
@@ -81,8 +82,9 @@ def converge(results):
     ours = {kind: middle(cheap[f"provision {kind}"], "wall") / middle(cheap["floor"], "wall") for kind in ("cold", "warm")}
     lines += ["", f"Goals: {goal('cold', ours['cold'], 1.35)}; {goal('warm', ours['warm'], 0.6)}."]
     if results["first"]:
-        lines += ["", "First run on four fresh hosts, once; `provision`'s includes waiting until the agents serve, "
-                  "the peers' does not:", "", "| | wall s | processor s here | on the hosts |", "|---|---|---|---|"]
+        lines += ["", f"First run on {about['first_hosts']} fresh hosts, once; `provision`'s includes waiting until "
+                  "the agents serve, the peers' does not:", "",
+                  "| | wall s | processor s here | on the hosts |", "|---|---|---|---|"]
         for tool, cost in results["first"].items():
             lines.append(f"| {tool} | {cost['wall']:.1f} | {cost['here']:.1f} | {cost['hosts']:.1f} |")
     return "\n".join(lines) + "\n"
@@ -113,22 +115,92 @@ def goal(name, ratio, bound, kind="at most"):
     return f"{name} {ratio:.2f}, {kind} {bound}: {'met' if met else 'missed'}"
 
 
-def scale(results):
-    floor = results["floor"]
-    good = results["hosts"] - results["bad"]
-    lines = [f"Machine: {results['machine']}. {results['hosts']} hosts, of which {results['bad']} are dead or "
-             "silent in the second pair.", "",
-             "| | wall s | × floor | last host connected after s | processor s here | on the host | "
-             "our peak MiB | masters | their MiB | connected | unreachable |",
-             "|---|---|---|---|---|---|---|---|---|---|---|",
-             f"| floor: {good} × `ssh HOST true`, 8 at once | {floor['wall']:.1f} | 1.00 | | {floor['here']:.1f} | "
-             f"{floor['hosts']:.1f} | | | | {good} | |"]
-    for name in ["healthy cold", "healthy warm", "with bad cold", "with bad warm"]:
-        one = results[name]
-        lines.append(f"| plan, {name} | {one['wall']:.1f} | {one['wall'] / floor['wall']:.2f} | "
-                     f"{one['last_connected']:.1f} | {one['here']:.1f} | {one['hosts']:.1f} | {one['peak_mib']:.0f} | "
-                     f"{one['masters']} | {one['masters_mib']:.0f} | {one['connected']} | {one['unreachable']} |")
+def fresh(results):
+    rounds = [one["provision"] for one in results["rounds"]]
+    wall = middle(rounds, "wall")
+    lines = [f"Machine: {results['machine']}. {results['hosts']} agents and a master, medians of {len(rounds)} "
+             "rounds.",
+             "", "| stage | work | hosts | all hosts together s | the slowest s | going on for s | of the run |",
+             "|---|---|---|---|---|---|---|"]
+    tables = [{(row["stage"], row["work"]): row for row in one["table"]} for one in rounds]
+    for key in dict.fromkeys(key for table in tables for key in table):
+        rows = [table[key] for table in tables if key in table]
+        hosts = rows[0]["hosts"]
+        own = f"{middle(rows, 'sum'):.1f} | {middle(rows, 'slowest'):.1f}" if hosts else "|"
+        lines.append(f"| {f'**{key[0]}**' if key[1] == timeline.ALL else ''} | {key[1]} | {hosts or ''} | {own} | "
+                     f"{middle(rows, 'open'):.1f} | {middle(rows, 'open') / wall:.0%} |")
+    copies, again = ([one[kind] for one in results["rounds"]] for kind in ("scp", "again"))
+    idle = statistics.median(one["wall"] - one["covered"] for one in rounds)
+    named = {name: figures.shown(value) for name, value in figures.of({"fresh": results}).items()}
+    lines += ["", f"The whole took {walls(rounds)} s, {middle(rounds, 'here'):.1f} processor seconds here and "
+              f"{middle(rounds, 'hosts'):.1f} on the hosts; nothing of the table went on for {idle:.1f} s of it. The "
+              f"slowest host's own work on packages and images was {middle(rounds, 'own'):.1f} s "
+              f"({rounds[0]['own_host']}; {middle(rounds, 'own_sent'):.1f} s of it until what it needs was sent): the "
+              f"whole took {named['fresh: whole ÷ slowest own work']} times as long.",
+              "",
+              f"`scp` of the same files to all agents at once: {walls(copies)} s, {middle(copies, 'here'):.1f} "
+              f"processor seconds here and {middle(copies, 'hosts'):.1f} on the hosts. In the installation something "
+              f"was being sent for {middle(rounds, 'sending'):.1f} s, {named['fresh: sending ÷ scp']} times as long; "
+              f"the archive alone, sent again with nothing else to do, takes {middle(again, 'sending'):.1f} s, "
+              f"{named['fresh: sending alone ÷ scp']} times as long ({middle(again, 'here'):.1f} processor seconds here "
+              f"and {middle(again, 'hosts'):.1f} on the hosts for that whole run).", "",
+              f"`provision plan` of these hosts, all of them fresh, prints {results['printed']} lines."]
     return "\n".join(lines) + "\n"
+
+
+def scale(results):
+    sizes, limits = results["sizes"], results["limits"]
+    lines = [f"Machine: {results['machine']}. Hosts are played by {results['sshds']} containers. `provision` was "
+             f"started with {limits['soft files']:,} open files at most, and could raise that to "
+             f"{limits['hard files']:,}.", "",
+             "| | hosts | wall s | × floor | last host connected after s | processor s here | on the hosts | "
+             "our peak MiB | open files | masters | their MiB | connected | unreachable | lines printed |",
+             "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
+    for size in sizes:
+        floor, hosts = size["floor"], size["hosts"]
+        lines.append(f"| floor: `ssh HOST true`, 64 at once | {hosts:,} | {floor['wall']:.1f} | 1.00 | | "
+                     f"{floor['here']:.1f} | {floor['hosts']:.1f} | | | | | {hosts:,} | | |")
+        lines += [looked(name, size, results["bad"]) for name in figures.LOOKS if name in size]
+    for size in sizes:
+        lines += lost(size, results["bad"])
+    if len(sizes) == 2:
+        lines += ["", grown(*sizes, results["bad"])]
+    return "\n".join(lines) + "\n"
+
+
+def looked(name, size, bad):
+    """One row of `plan`. The time of a run that lost hosts is not that of all of them, so it gets no ratio."""
+    one = size[name]
+    ratio = f"{one['wall'] / size['floor']['wall']:.2f}" if figures.whole(name, size, bad) else "–"
+    return (f"| plan, {name} | {size['hosts']:,} | {one['wall']:.1f} | {ratio} | {one['last_connected']:.1f} | "
+            f"{one['here']:.1f} | {one['hosts']:.1f} | {one['peak_mib']:.0f} | {one['descriptors']:,} | "
+            f"{one['masters']:,} | {one['masters_mib']:.0f} | {one['connected']:,} | {one['unreachable']:,} | "
+            f"{one['printed']} |")
+
+
+def lost(size, bad):
+    """What a size did not come to."""
+    lines = []
+    if size.get("asked", size["hosts"]) > size["hosts"]:
+        lines += ["", f"Asked for were {size['asked']:,} hosts. Each takes {size['mib_per_host']:.1f} MiB of this "
+                  f"machine, which is both ends of every connection, so {size['hosts']:,} fitted."]
+    for name in figures.LOOKS:
+        if name in size and not figures.whole(name, size, bad):
+            reasons = "; ".join(f"{count:,} × “{reason}”" for reason, count in size[name]["reasons"].items())
+            lines += ["", f"plan, {name}, of {size['hosts']:,} hosts lost {size[name]['unreachable']:,}: {reasons}."]
+    return lines
+
+
+def grown(small, large, bad):
+    """How much more the larger size took, beside how much larger it is; nothing of a run that lost hosts."""
+    fields = {"wall": "wall", "here": "processor here", "peak_mib": "peak memory", "descriptors": "open files"}
+    parts = []
+    for name in ("floor", "cold", "warm"):
+        if name == "floor" or all(figures.whole(name, size, bad) for size in (small, large)):
+            more = [f"{title} {large[name][field] / small[name][field]:.1f}" for field, title in fields.items()
+                    if field in large[name]]
+            parts.append(f"{name}: {', '.join(more)}")
+    return f"{large['hosts'] / small['hosts']:.1f} times the hosts took so many times as much: {'; '.join(parts)}."
 
 
 def offline(results):

@@ -3,10 +3,12 @@
 Import `Twin`; everything here is set-up and measuring, nothing is timed in it.
 """
 
+import hashlib
 import json
 import os
 import pathlib
 import subprocess
+import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +17,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROVISION = os.environ.get("PROVISION", str(ROOT / "target/release/provision"))
 NETWORK = "provision-bench"
 LABEL = "provision.bench=1"
-IMAGE = "provision-bench/host"
+# What comes on top of the twin's own host. The list of packages is kept, as hosts in use have one: no tool is to
+# refresh it in a timed run, however old this image is, so its files are of the future, by each tool's own mark. The
+# packages of a first installation are kept too: a mirror's way to us is not what is measured.
+RECIPE = """
+RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+    --no-install-recommends python3 python3-apt && apt-get clean && apt-get install -y -q --download-only \
+    --no-install-recommends curl zookeeper openjdk-17-jre-headless && mkdir -p /var/lib/apt/periodic && \
+    touch -d 2037-01-01 /var/lib/apt/lists/*Packages* /var/lib/apt/lists /var/lib/apt/periodic/update-success-stamp
+# What Debian 12 offers, over the one cheap exchange of the twin: it is what users' hosts have.
+RUN echo 'KexAlgorithms sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org' \
+    >/etc/ssh/sshd_config.d/00-bench.conf
+"""
+IMAGE = f"provision-bench/host:{hashlib.sha256(RECIPE.encode()).hexdigest()[:12]}"
 IDENTITY = WORK / "id_ed25519"
 KNOWN_HOSTS = WORK / "known_hosts"
 SSH_CONFIG = WORK / "ssh_config"
@@ -82,9 +96,12 @@ class Twin:
 
     def cgroup_seconds(self):
         """Processor time of all agents' containers since they were made."""
-        ids = sh("docker", "inspect", "-f", "{{.Id}}",
-                 *(f"provision-bench-{name}" for name in self.agents)).split()
-        return sum(cpu_seconds(f"docker/{one}", f"system.slice/docker-{one}.scope") for one in ids)
+        return sum(cpu_seconds(*groups) for groups in self.cgroups(self.agents))
+
+    def cgroups(self, names):
+        """Of each of these hosts the names that its cgroup may have: v1's, and systemd's with v2."""
+        ids = sh("docker", "inspect", "-f", "{{.Id}}", *(f"provision-bench-{name}" for name in names)).split()
+        return [(f"docker/{one}", f"system.slice/docker-{one}.scope") for one in ids]
 
     def last_pid(self, name):
         """The last process id given out in a host: forks (and threads) are differences of it."""
@@ -100,6 +117,17 @@ def cpu_seconds(*names):
             return int(v1.read_text()) / 1e9
         if v2.exists():
             return int(v2.read_text().split()[1]) / 1e6
+    raise SystemExit(f"there is no cgroup {names}")
+
+
+def memory_mib(*names):
+    """Memory of a cgroup, the kernel's for it included."""
+    for name in names:
+        v1 = pathlib.Path("/sys/fs/cgroup/memory", name, "memory.usage_in_bytes")
+        v2 = pathlib.Path("/sys/fs/cgroup", name, "memory.current")
+        for path in (v1, v2):
+            if path.exists():
+                return int(path.read_text()) / (1 << 20)
     raise SystemExit(f"there is no cgroup {names}")
 
 
@@ -120,17 +148,20 @@ def image():
     sh(PROVISION, "lab", "up", str(seed))
     base = sh("docker", "inspect", "-f", "{{.Config.Image}}", "provision-lab-benchseed-box1")
     sh(PROVISION, "lab", "down", str(seed))
-    # The list of packages is kept, as hosts in use have one: no tool is to refresh it in a timed run.
-    sh("docker", "build", "-q", "-t", IMAGE, "-", stdin=f"""FROM {base}
-RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
-    --no-install-recommends python3 python3-apt && apt-get clean
-# What Debian 12 offers, over the one cheap exchange of the twin: it is what users' hosts have.
-RUN echo 'KexAlgorithms sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org'     >/etc/ssh/sshd_config.d/00-bench.conf
-""")
+    sh("docker", "build", "-q", "-t", IMAGE, "-", stdin=f"FROM {base}{RECIPE}")
 
 
-def inventory(twin, path, agents=None, deb=None, archive=None):
-    """The benchmark's inventory: what a user would write, with a large archive whose digest counts."""
+def archive(path):
+    """As large as a real Spark, for its digest and its way to hosts are part of the work. It unpacks at once: a tar of
+    one file, and zeros behind its end, which tar does not read and ssh does not compress."""
+    with tarfile.open(path, "w") as file:
+        file.addfile(tarfile.TarInfo("spark-3.5.1-bin-hadoop3/bin/spark-submit"))
+    os.truncate(path, 400 << 20)
+
+
+def inventory(twin, path, agents=None, deb=None, archive=None, clients=()):
+    """The benchmark's inventory: what a user would write, with a large archive whose digest counts. `clients` get it as
+    Spark's own."""
     agents = agents or twin.agents
     hosts = "".join(f"  {name}: {{ address: {twin.address[name]}, vars: {{ rack: r{1 + index % 2} }} }}\n"
                     for index, name in enumerate(["m1", *agents]))
@@ -155,7 +186,19 @@ mesos:
       flags: {{ launcher: posix, systemd_enable_support: false, containerizers: mesos }}
       batch: 100%
 docker: {{ images: [ {{ archive: {archive} }} ] }}
-""")
+{spark(archive, clients)}""")
+
+
+def spark(archive, clients):
+    if not clients:
+        return ""
+    return f"""spark:
+  version: 3.5.1
+  archive: {{ path: {archive} }}
+  clients: {{ hosts: [{", ".join(clients)}] }}
+  defaults: {{ spark.cores.max: 2 }}
+allow: {{ no-docker-containerizer: "nothing runs here; the benchmark's hosts have no engine" }}
+"""
 
 
 def machine():
