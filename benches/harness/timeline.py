@@ -74,15 +74,17 @@ def spans(events, scripts):
 
 
 def looked(events):
-    """What comes before the first stage. The events say when all have answered and not when each has."""
+    """What comes before the first stage. A host's answer is told by its seconds since hosts began to be opened."""
     first = {}
     for event in events:
         first.setdefault(event["event"], at(event))
-    connected = [event for event in events if event["event"] == "host_connected"]
-    done = [Span("connect", "connecting", event["host"], at(event) - event["seconds"], at(event))
-            for event in connected]
-    moments = [("look", "looking", max(map(at, connected)), first["observed"]),
-               ("look", "preflight", first["observed"], first["planned"]),
+    connected = {event["host"]: event for event in events if event["event"] == "host_connected"}
+    opened = min(at(event) - event["seconds"] for event in connected.values())
+    done = [Span("connect", "connecting", host, at(event) - event["seconds"], at(event))
+            for host, event in connected.items()]
+    done += [Span("look", "looking", event["host"], at(connected[event["host"]]), opened + event["seconds"])
+             for event in events if event["event"] == "observed" and event["host"] in connected]
+    moments = [("look", "preflight", first["observed"], first["planned"]),
                ("look", "lock, record", first["planned"], first.get("stage_started", first["planned"]))]
     return done + [Span(stage, work, None, begin, end) for stage, work, begin, end in moments]
 
