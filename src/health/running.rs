@@ -201,8 +201,9 @@ const SHOW_BOTH: &str = "m=$(systemctl show -p MainPID -p ActiveState -p UnitFil
 const RUNS: &str = "case $u in *ActiveState=acti* | *ActiveState=reloading*) echo runs ;; \
     *UnitFileState=disabled* | *UnitFileState=masked*) echo left ;; esac";
 
-/// What the files of a part say, told by the shell itself, and its unit, of which `$u` tells. `snapshot.0` is what an empty server writes at its first
-/// start: it holds nothing. Source: `FileTxnSnapLog.restore` of apache/zookeeper release-3.8.0.
+/// What the files of a part say, told by the shell itself, and its unit, of which `$u` tells. `snapshot.0` is what an
+/// empty server writes at its first start: it holds nothing. Source: `FileTxnSnapLog.restore` of apache/zookeeper
+/// release-3.8.0.
 fn look(inventory: &Inventory, part: Part) -> String {
     match part {
         Part::ZooKeeper => {
