@@ -24,6 +24,7 @@ use crate::ui::{Recorder, summary};
 pub mod arguments;
 pub mod complete;
 pub mod confirm;
+pub mod elections;
 mod hooks;
 mod interrupt;
 pub mod load;
@@ -213,8 +214,8 @@ impl Run<'_> {
         let request = self.request;
         let recorder = Arc::clone(&self.recorder);
 
-        let mut observed =
-            observe::observed(&self.session.inventory, &self.session.desired, answers);
+        let observed = observe::observed(&self.session.inventory, &self.session.desired, answers);
+        let mut observed = elections::ended(&self.session, fleet, observed, &*recorder).await;
         if request.proofs == Proofs::DoNotCount {
             planning::forget_proofs(&mut observed);
         }

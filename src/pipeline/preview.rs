@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::arguments::{Format, Limits, Reach, RunOutput, Source};
 use super::planning::{Aim, Findings};
 use super::recorder::{self, recorder};
-use super::{confirm, load, look, planning, quit, reach, saved};
+use super::{confirm, elections, load, look, planning, quit, reach, saved};
 use crate::event::{Event, Sink as _};
 use crate::inventory::Inventory;
 use crate::local::clock::run_id;
@@ -82,6 +82,7 @@ async fn made(request: &Request<'_>, run: &str, recorder: &Arc<Recorder>) -> any
     let opened = look::at_hosts(&session, &opening, &recorder::sink(recorder)).await;
     let fleet = Arc::new(opened.fleet);
     let observed = observe::observed(&session.inventory, &session.desired, opened.answers);
+    let observed = elections::ended(&session, &fleet, observed, &**recorder).await;
     let aim = request.aim;
     let planned =
         planning::make(&session, &fleet, observed, Vec::new(), aim, &scope, recorder).await?;

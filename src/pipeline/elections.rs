@@ -1,0 +1,78 @@
+//! Elections that are in progress: of a run that was cut short, say, or of a host that booted. What members say then is
+//! true for seconds, and nothing that changes a quorum is to be decided by it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::load::Session;
+use super::look::ask_all;
+use crate::event::{Event, Sink};
+use crate::ground::HostName;
+use crate::inventory::Inventory;
+use crate::observe;
+use crate::plan::{Observed, Seen};
+use crate::remote::Ask;
+use crate::tasks::{Judged, Task};
+
+/// So long an election is waited for; one that takes longer may never end. Source: ZooKeeper's `initLimit` of ten ticks
+/// of 2 s, and masters whose leader was lost: `zk_session_timeout` of 10 s and the recovery of their log.
+const ELECTION: Duration = Duration::from_secs(30);
+/// How often it is looked at.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whose members run, more than half of them, while nobody leads; with those who run.
+pub fn electing(inventory: &Inventory, judged: &Judged) -> Option<(Task, Vec<HostName>)> {
+    let running = &judged.running;
+    let servers = running.servers.iter().filter(|(_, server)| server.runs || server.answers);
+    let servers: Vec<_> = servers.collect();
+    let serve = servers.iter().any(|(_, server)| server.serves);
+    let counted = servers.iter().map(|(_, server)| server.list.len().max(1)).max().unwrap_or(0);
+    // Who could not be asked may lead, but not with a majority.
+    if !serve && servers.len() > counted / 2 {
+        return Some((
+            Task::Zookeeper,
+            servers.into_iter().map(|(host, _)| host.clone()).collect(),
+        ));
+    }
+    let health = judged.health.get(&Task::Masters)?;
+    let masters = running.masters.keys().filter(|host| health.members.contains_key(*host));
+    let masters: Vec<HostName> = masters.cloned().collect();
+    let can = serve || inventory.ensemble().is_none();
+    (can && health.is_leaderless() && masters.len() > health.members.len() / 2)
+        .then_some((Task::Masters, masters))
+}
+
+/// Waits until nobody elects any more, and looks again; what was seen of hosts that did not answer stays.
+pub async fn ended<Hosts: Ask>(
+    session: &Session,
+    hosts: &Arc<Hosts>,
+    observed: Observed,
+    sink: &dyn Sink,
+) -> Observed {
+    let (inventory, desired) = (&session.inventory, &session.desired);
+    let (mut observed, began, mut said) = (observed, Instant::now(), None);
+    while let Some((task, members)) = electing(inventory, &observed.judged)
+        && began.elapsed() < ELECTION
+    {
+        if said.replace(task) != Some(task) {
+            let waiting_for = "a leader, whom its members elect".to_owned();
+            sink.emit(Event::GateWaiting { task, hosts: members, waiting_for });
+        }
+        sleep(PAUSE).await;
+        let mut lost = BTreeMap::new();
+        let mut probes = observe::probes(inventory, desired);
+        for (host, seen) in observed.hosts {
+            if let Seen::Unreachable(why) = seen {
+                probes.remove(&host);
+                lost.insert(host, Err(why));
+            }
+        }
+        let mut answers = ask_all(hosts, probes).await;
+        answers.extend(lost);
+        observed = observe::observed(inventory, desired, answers);
+    }
+    observed
+}
