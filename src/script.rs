@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::ground::{Digest, SecretRef};
+use crate::ground::{Digest, HostName, SecretRef};
 
 /// A script that only looks: named sections, each printing what it found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,10 +53,25 @@ pub enum Step {
     Reboot(Fix),
     /// Send a local file, verified there and renamed into place whole.
     Push(Push),
+    /// Fetch a file from another host, verified and renamed into place whole.
+    Fetch(Handed),
 }
 
 /// Exit status of a [`Step::Lead`] that is to be run again; why is its last line.
 pub const AGAIN: i32 = 73;
+
+/// A file that another host makes when it is asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handed {
+    /// Who has it.
+    pub from: HostName,
+    /// Makes it there, unless it is there; its last line is the file's SHA-256 in hex.
+    pub make: Fix,
+    /// Directory, on both hosts.
+    pub directory: &'static str,
+    /// File name in it: letters, digits, `.`, `_`, `+` and `-`.
+    pub name: String,
+}
 
 /// A local file to send.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,7 +37,7 @@ def of(parts):
     if fresh := parts.get("fresh"):
         runs = [one["provision"] for one in fresh["rounds"]]
         found["fresh: whole ÷ slowest own work"] = spread([run["wall"] / run["own"] for run in runs])
-        for run, title in [("provision", "sending"), ("again", "sending alone")]:
+        for run, title in [("provision", "sending"), ("again", "sending alone"), ("seeded", "from host to host")]:
             found[f"fresh: {title} ÷ scp"] = spread([one[run]["sending"] / one["scp"]["wall"] for one in fresh["rounds"]])
     if scale := parts.get("scale"):
         for size in scale["sizes"]:

@@ -4,8 +4,8 @@
 
 What an agent is sent for its Spark image it is sent as a client's Spark here, for the hosts have no engine. Each round
 begins with new hosts, a copy by `scp` to all of them at once, and the installation; then the archive is taken away and
-sent again, with nothing else to do. Before the first there is also a plan, to see how much of it somebody would have to
-read. The packages are on the hosts already, as from a mirror next door.
+sent again, with nothing else to do, from here and then from host to host (`seed: host`). Before the first there is also
+a plan, to see how much of it somebody would have to read. The packages are on the hosts already, as from a mirror next door.
 
 Run through benches/run.sh, which prepares what is needed and sets BENCH_WORK.
 """
@@ -38,10 +38,12 @@ def main():
             plan = [twin.PROVISION, "plan", str(twin.WORK / "inventory.yaml"), "-t", TASKS]
             results["printed"] = succeeded(Start(plan, tools.env), hosts).output.count("\n")
             measure.stop_masters()
-        one = {"scp": copied(tools, hosts), "provision": installed(tools, hosts), "again": sent_again(tools, hosts)}
+        one = {"scp": copied(tools, hosts), "provision": installed(tools, hosts), "again": sent_again(tools, hosts),
+               "seeded": sent_again(tools, hosts, "-e", "seed=host")}
         results["rounds"].append(one)
         print(f"# scp {one['scp']['wall']:7.2f} s; provision {one['provision']['wall']:7.2f} s, of which sending "
-              f"{one['provision']['sending']:7.2f} s, and alone {one['again']['sending']:7.2f} s", file=sys.stderr)
+              f"{one['provision']['sending']:7.2f} s, and alone {one['again']['sending']:7.2f} s, from host to host "
+              f"{one['seeded']['sending']:7.2f} s", file=sys.stderr)
     measure.stop_masters()
     twin.save("fresh", results)
 
@@ -66,16 +68,16 @@ def installed(tools, hosts):
             "own": own[slowest], "own_sent": sum(span.seconds for span in transfers(done) if span.host == slowest)}
 
 
-def sent_again(tools, hosts):
+def sent_again(tools, hosts, *more):
     """The archive alone, to hosts that have everything else."""
     for name in hosts.agents:
         hosts.inside(name, "rm -rf /opt/spark-* /var/lib/provision/cache/*")
-    return applied(tools, hosts, "spark")[0]
+    return applied(tools, hosts, "spark", *more)[0]
 
 
-def applied(tools, hosts, tasks):
+def applied(tools, hosts, tasks, *more):
     """`apply`: what it cost, its events, and what they say was done."""
-    cost = succeeded(tools.provision(tasks, "--json"), hosts)
+    cost = succeeded(tools.provision(tasks, "--json", *more), hosts)
     # Warnings about the inventory stand among them.
     events = [json.loads(line) for line in cost.output.splitlines() if line.startswith("{")]
     done = timeline.spans(events, timeline.scripts(hosts, events[0]["run"]))

@@ -129,7 +129,7 @@ def fresh(results):
         own = f"{middle(rows, 'sum'):.1f} | {middle(rows, 'slowest'):.1f}" if hosts else "|"
         lines.append(f"| {f'**{key[0]}**' if key[1] == timeline.ALL else ''} | {key[1]} | {hosts or ''} | {own} | "
                      f"{middle(rows, 'open'):.1f} | {middle(rows, 'open') / wall:.0%} |")
-    copies, again = ([one[kind] for one in results["rounds"]] for kind in ("scp", "again"))
+    copies, again, seeded = ([one[kind] for one in results["rounds"]] for kind in ("scp", "again", "seeded"))
     idle = statistics.median(one["wall"] - one["covered"] for one in rounds)
     named = {name: figures.shown(value) for name, value in figures.of({"fresh": results}).items()}
     lines += ["", f"The whole took {walls(rounds)} s, {middle(rounds, 'here'):.1f} processor seconds here and "
@@ -143,7 +143,10 @@ def fresh(results):
               f"was being sent for {middle(rounds, 'sending'):.1f} s, {named['fresh: sending ÷ scp']} times as long; "
               f"the archive alone, sent again with nothing else to do, takes {middle(again, 'sending'):.1f} s, "
               f"{named['fresh: sending alone ÷ scp']} times as long ({middle(again, 'here'):.1f} processor seconds here "
-              f"and {middle(again, 'hosts'):.1f} on the hosts for that whole run).", "",
+              f"and {middle(again, 'hosts'):.1f} on the hosts for that whole run); with `seed: host` it leaves this "
+              f"machine once, and takes {middle(seeded, 'sending'):.1f} s, "
+              f"{named['fresh: from host to host ÷ scp']} times as long ({middle(seeded, 'here'):.1f} and "
+              f"{middle(seeded, 'hosts'):.1f}).", "",
               f"`provision plan` of these hosts, all of them fresh, prints {results['printed']} lines."]
     return "\n".join(lines) + "\n"
 

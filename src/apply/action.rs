@@ -84,7 +84,8 @@ impl<Hosts: Change> Engine<Hosts> {
                     })
                 }
                 Step::Reboot(fix) => self.hosts.reboot(host, &name, fix).await,
-                Step::Push(push) => self.hosts.push(host, push).await,
+                Step::Push(push) => self.push(host, push).await,
+                Step::Fetch(handed) => self.fetch_made(host, handed).await,
             };
             let ended = match ended {
                 Ok(ended) => ended,

@@ -289,7 +289,7 @@ impl<Hosts: Change> Engine<Hosts> {
                 }
                 Step::Run(fix) => self.hosts.run(host, &note, fix).await?,
                 // No call about an agent takes one.
-                Step::Reboot(_) | Step::Push(_) => continue,
+                Step::Reboot(_) | Step::Push(_) | Step::Fetch(_) => continue,
             };
             if ended.status != 0 {
                 if let Some(fix) = refused.filter(|_| ended.status != AGAIN) {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::event::{Event, Sink};
 use crate::ground::HostName;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Seed};
 use crate::plan::disruption::Disruption;
 use crate::plan::{Because, Plan, Stage, Wave};
 use crate::remote::Change;
@@ -26,6 +26,7 @@ mod gate;
 mod host;
 mod proof;
 mod quorum;
+pub mod seed;
 mod stop;
 
 pub use between::{Between, Nobody, Word};
@@ -48,6 +49,7 @@ pub struct Engine<Hosts> {
     /// How many failed or unreachable hosts of a task are borne; `None` for each task's own budget.
     pub max_failed: Option<usize>,
     state: Mutex<Progress>,
+    seeds: seed::Seeds,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +95,7 @@ impl<Hosts: Change> Engine<Hosts> {
             forks: Arc::new(Semaphore::new(forks.max(1))),
             max_failed,
             state: Mutex::new(Progress::default()),
+            seeds: seed::Seeds::default(),
         })
     }
 
@@ -102,6 +105,9 @@ impl<Hosts: Change> Engine<Hosts> {
             let mut state = self.state.lock().await;
             state.disruptions = plan.disruptions.clone();
             state.served = plan.served.clone();
+        }
+        if self.inventory.seed == Seed::Host {
+            self.seeds.expect(plan);
         }
         for blocked in &plan.blocked {
             self.sink.emit(Event::Blocked {
@@ -131,6 +137,7 @@ impl<Hosts: Change> Engine<Hosts> {
             }
         }
         self.release_all().await;
+        self.seeds_end().await;
     }
 
     /// Why a stage may not start.

@@ -85,6 +85,15 @@ pub struct Fetch {
     pub digest: Digest,
 }
 
+/// Where hosts get a file of this machine from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seed {
+    /// Each is sent it from here.
+    Here,
+    /// One is sent it from here, and the others fetch it from that one.
+    Host,
+}
+
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

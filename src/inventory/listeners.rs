@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Host, Inventory, Part, ZooKeeper};
+use super::{Host, Inventory, Part, Seeds, ZooKeeper};
 use crate::ground::HostName;
 
 /// A port that one of our services, or sshd, listens on.
@@ -22,6 +22,8 @@ pub struct Listener {
 pub(super) const QUORUM_PORTS: [u16; 2] = [2888, 3888];
 /// The dispatcher's web page. Source: apache/spark 3.5.1, `spark.mesos.dispatcher.webui`.
 pub const DISPATCHER_PAGE: u16 = 8081;
+/// Where a host serves files to others, while a run hands them over.
+pub const SEED_PORT: u16 = 7022;
 
 impl Inventory {
     /// Who listens on a host.
@@ -36,6 +38,14 @@ impl Inventory {
         let straight = |it: &&Host| it.ssh.host == it.address.to_string();
         if let Some(host) = self.hosts.get(host).filter(straight) {
             all.push(fixed(host.ssh.port.unwrap_or(22), "sshd"));
+        }
+        let serves = match self.seeds() {
+            None => false,
+            Some(Seeds::Agents) => self.agent(host).is_some(),
+            Some(Seeds::Hosts) => true,
+        };
+        if serves {
+            all.push(fixed(SEED_PORT, "files for other hosts"));
         }
         if self.ensemble().is_some_and(|servers| servers.contains_key(host)) {
             let part = Part::ZooKeeper;

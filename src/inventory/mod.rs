@@ -53,9 +53,9 @@ pub use base::{Base, Proxy, ProxyUrl};
 pub use credentials::{Credential, Opening, SECRETS, masters_file, principals};
 pub use docker::Docker;
 pub use environment::owned as owned_variable;
-pub use files::{Fetch, Source};
+pub use files::{Fetch, Seed, Source};
 pub use hosts::{Host, Retired};
-pub use listeners::{DISPATCHER_PAGE, Listener};
+pub use listeners::{DISPATCHER_PAGE, Listener, SEED_PORT};
 pub use managed::{ManagedFile, ManagedText};
 pub use mesos::{AgentUnit, Mesos, MesosPackage};
 pub use parts::Part;
@@ -65,7 +65,7 @@ pub use quorum_auth::{
     SERVER_SECTION, Sasl,
 };
 pub use smoke::Smoke;
-pub use spark::{History, ShuffleService, Spark, SparkImage};
+pub use spark::{History, ImageBuild, ShuffleService, Spark, SparkImage};
 pub use ssh::Ssh;
 #[cfg(test)]
 pub use tls::Identity;
@@ -83,6 +83,8 @@ pub struct Inventory {
     pub hosts: BTreeMap<HostName, Host>,
     /// How packages, downloads and Docker reach the outside.
     pub proxy: Proxy,
+    /// Where hosts get files of this machine from.
+    pub seed: Seed,
     /// What is asked of every host whatever it runs.
     pub base: Base,
     /// The ensemble that the masters elect their leader in.
@@ -107,6 +109,15 @@ pub struct Inventory {
     pub digest: String,
 }
 
+/// Who serves files to other hosts, and who fetches them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeds {
+    /// Agents.
+    Agents,
+    /// Every host.
+    Hosts,
+}
+
 /// Path in the file (`mesos.agents.compute.attributes.rack`; a list item by its index) → place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places(pub BTreeMap<String, Place>);
@@ -118,6 +129,15 @@ impl Inventory {
             .pools
             .iter()
             .flat_map(|(pool, p)| p.agents.iter().map(move |(h, a)| (pool.as_str(), h, a)))
+    }
+
+    /// Who serves files to other hosts while a run hands them over.
+    pub fn seeds(&self) -> Option<Seeds> {
+        let once = self.spark.as_ref().is_some_and(|spark| spark.image.is_built_once());
+        match self.seed {
+            Seed::Host => Some(Seeds::Hosts),
+            Seed::Here => once.then_some(Seeds::Agents),
+        }
     }
 
     /// The settings of one agent.

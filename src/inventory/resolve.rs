@@ -59,6 +59,7 @@ pub(super) fn resolve(cx: &mut Cx, root: Root, files: &mut dyn Files) -> Invento
         cluster,
         hosts,
         proxy,
+        seed: root.seed,
         base: root.base,
         zookeeper,
         mesos,

@@ -3,11 +3,12 @@
 
 use super::base::{self, Base};
 use super::decode::Cx;
+use super::files::Seed;
 use super::hosts::{HostLine, Retirements};
 use super::settings::{Shape, Type, section};
 use super::smoke::Smoke;
 use super::ssh::Connection;
-use super::types::{Free, Map, Text, scalar};
+use super::types::{Free, Map, Plain, Text, scalar};
 use super::yaml::Node;
 use super::{docker, grammar, mesos, schema, spark, workloads, zookeeper};
 
@@ -24,6 +25,8 @@ section! {
         may ssh: Connection = "{}", such as "{user: ops, become: true}";
         /// Proxies for apt, downloads and Docker.
         may proxy: base::Settings = "{}";
+        /// Where hosts get files of this machine from: all from here, or one from here and the others from that one.
+        may seed: Plain<SeedName> as Seed = "here", such as "host";
         /// Every machine. A range such as `a[01:20]` stands for many; its address needs one as long.
         need hosts: Map<HostLine>,
             such as "{m1: {address: 10.0.0.11}, 'a[01:20]': {address: '10.0.1.[1:20]'}}";
@@ -53,6 +56,14 @@ scalar! {
     /// There is one version of the format.
     FormatVersion -> (), "1, the only version of the format", |t| (t == "1").then_some(()),
         serde_json::json!({ "enum": [1, "1"] });
+    /// Whence files come.
+    SeedName -> Seed, "here or host",
+        |t| match t {
+            "here" => Some(Seed::Here),
+            "host" => Some(Seed::Host),
+            _ => None,
+        },
+        serde_json::json!({ "enum": ["here", "host"] });
     /// What may name Mesos' cluster, containers and directories.
     ClusterName -> String, "a name of letters, digits, `.`, `_` and `-`",
         |t| {

@@ -98,6 +98,8 @@ section! {
         may base: Plain<ImageName> = "debian:bookworm-slim";
         /// Debian packages put into it beside Java.
         may packages: List<Plain<DebianPackage>> = "[python3, libnss3, curl]";
+        /// Who builds it: each agent, or one, from which the others load it.
+        may build: Plain<BuildName> as ImageBuild = "each", such as "once";
     }
 }
 
@@ -210,6 +212,14 @@ scalar! {
             (path || url).then(|| t.to_owned())
         },
         schema::word("^(/[^\\s,:\\\\\"']+|(?!file:)[A-Za-z0-9]+://[^\\s,]+)$");
+    /// Who builds the image.
+    BuildName -> ImageBuild, "each or once",
+        |t| match t {
+            "each" => Some(ImageBuild::Each),
+            "once" => Some(ImageBuild::Once),
+            _ => None,
+        },
+        serde_json::json!({ "enum": ["each", "once"] });
     /// The names that Debian's useradd takes without --badname, less its final `$`.
     UserName -> String, "a user name of lower-case letters, digits, `_` and `-`",
         |t| {
@@ -323,10 +333,19 @@ pub struct Spark {
     pub shuffle: Option<ShuffleService>,
 }
 
+/// Who builds the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageBuild {
+    /// Every agent.
+    Each,
+    /// One agent, from which the others load it: all have the same one.
+    Once,
+}
+
 /// The image that executors run in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SparkImage {
-    /// Built on every agent.
+    /// Built on agents.
     Build {
         /// Name (and tag) given to it.
         tag: String,
@@ -334,6 +353,8 @@ pub enum SparkImage {
         base: String,
         /// Debian packages put into it beside Java.
         packages: Vec<String>,
+        /// Who builds it.
+        build: ImageBuild,
     },
     /// Pulled by every agent.
     Registry {
@@ -401,6 +422,11 @@ impl SparkImage {
             SparkImage::Registry { reference } => reference,
         }
     }
+
+    /// Whether one agent builds it for all.
+    pub fn is_built_once(&self) -> bool {
+        matches!(self, SparkImage::Build { build: ImageBuild::Once, .. })
+    }
 }
 
 /// Spark with its files found, names checked and templates rendered.
@@ -423,7 +449,9 @@ pub(super) fn resolve(settings: Settings, r: &mut Resolver<'_>) -> Spark {
             tag: loaded.tag.unwrap_or_default(),
             archive: r.fetch(loaded.archive.as_ref(), &loaded.digest).unwrap_or_else(nothing),
         },
-        Image::Build(Built { tag, base, packages }) => SparkImage::Build { tag, base, packages },
+        Image::Build(Built { tag, base, packages, build }) => {
+            SparkImage::Build { tag, base, packages, build }
+        }
     };
     let version = r.version(settings.version.as_ref());
     let mut defaults = BTreeMap::new();

@@ -15,6 +15,7 @@ use crate::template::Templates;
 
 mod admission;
 mod changes;
+mod one_build;
 mod quorum_auth;
 mod strangers;
 
@@ -86,6 +87,8 @@ impl Planner<'_> {
         }
         let opening = if task == Task::Masters { self.open() } else { None };
         let wishes = opening.as_ref().unwrap_or(wishes);
+        let built = if task == Task::Image { self.one_build(wishes) } else { None };
+        let wishes = built.as_ref().map_or(wishes, |(wishes, _)| wishes);
         // Who builds on masters that are not ready for him waits.
         if admission::USERS.contains(&task) && self.waits_for_masters(task, wishes) {
             return;
@@ -190,7 +193,9 @@ impl Planner<'_> {
                 Task::Zookeeper | Task::Masters => Arc::clone(inventory),
                 _ => judged.running.beside(inventory),
             };
-            self.rolls.push(Stage::new(&inventory, Some(task), title, waves, members));
+            let mut stage = Stage::new(&inventory, Some(task), title, waves, members);
+            stage.after.extend(built.map(|(_, from)| from));
+            self.rolls.push(stage);
         }
     }
 

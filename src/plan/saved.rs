@@ -15,7 +15,7 @@ use super::{Action, Observed, Plan, Scope, Seen, text};
 use crate::ground::HostName;
 use crate::ground::digest::digest_of;
 use crate::resource::Look;
-use crate::script::Step;
+use crate::script::{Handed, Step};
 use crate::tasks::Task;
 
 /// A saved plan. The first field tells such a file from an inventory.
@@ -393,6 +393,9 @@ pub(crate) fn step_text(step: &Step) -> String {
         Step::Run(fix) | Step::Lead(fix) | Step::Reboot(fix) => fix.text().to_owned(),
         Step::Push(push) => {
             format!("send {}/{} ({})", push.directory, push.name, push.digest.hex())
+        }
+        Step::Fetch(Handed { from, make, directory, name }) => {
+            format!("fetch {directory}/{name} from {from}, made there by:\n{}", make.text())
         }
     }
 }

@@ -143,6 +143,7 @@ fn one(action: &Action, gap: &Gap) -> String {
             format!("stray {}, to be moved into the backup", names.join(", "))
         }
         ("image", "inputs") => "built from other inputs".to_owned(),
+        ("image", "build") => "another build than that of the others".to_owned(),
         ("image", "archive") => "loaded from another archive".to_owned(),
         ("unpacked", "archive") => "unpacked from another archive".to_owned(),
         ("proof", _) => "something it proved has changed".to_owned(),

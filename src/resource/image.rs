@@ -3,15 +3,19 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::fetched::CACHE;
 use super::unpacked::UNPACK;
 use super::{Facts, Gap, Kind, Look, ResourceId, fetched, last_line};
-use crate::ground::SecretRef;
 use crate::ground::digest::digest_of;
-use crate::inventory::{Fetch, Proxy};
-use crate::script::{Fix, Probe, Sections, Step, quote};
+use crate::ground::{HostName, SecretRef};
+use crate::inventory::{Fetch, ImageBuild, Proxy};
+use crate::script::{Fix, Handed, Probe, Sections, Step, quote};
 
 /// Label that names what an image was built from.
 pub const LABEL: &str = "provision.inputs";
+/// Label that no two builds share; of images that are built once for all. Not the id, which is another one in each of
+/// Docker's stores.
+const BUILD: &str = "provision.build";
 
 /// A Docker image.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +33,8 @@ pub struct Image {
 pub enum Origin {
     /// Built on the host.
     Build(Arc<Build>),
+    /// Loaded from the host that has built it for all.
+    Copy(Copied),
     /// Loaded from an archive; whatever names are in it are remembered in a stamp.
     Load {
         /// The archive.
@@ -40,9 +46,22 @@ pub enum Origin {
     Pull,
 }
 
+/// An image that another host has built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Who.
+    pub from: HostName,
+    /// [Digest](Build::digest) of all it is made of.
+    pub inputs: String,
+    /// Which build, where one is there already.
+    pub build: Option<String>,
+}
+
 /// A build and its context.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Build {
+    /// Who builds it.
+    pub by: ImageBuild,
     /// The Dockerfile.
     pub dockerfile: String,
     /// Small files of the context: name → text.
@@ -57,6 +76,8 @@ impl Build {
     /// Digest of all it is made of: what the label holds.
     pub fn digest(&self) -> String {
         let mut parts = vec![self.dockerfile.as_str()];
+        // One that an agent built for itself is not the one of all.
+        parts.extend((self.by == ImageBuild::Once).then_some("once"));
         for (name, text) in &self.files {
             parts.extend([name.as_str(), text.as_str()]);
         }
@@ -75,6 +96,7 @@ impl Image {
     pub fn input(&self) -> String {
         match &self.origin {
             Origin::Build(build) => format!("{}={}", self.name, build.digest()),
+            Origin::Copy(copied) => format!("{}={}", self.name, copied.inputs),
             Origin::Load { archive, .. } => format!("{}={}", self.name, archive.digest.hex()),
             Origin::Pull => self.name.clone(),
         }
@@ -94,6 +116,43 @@ impl Image {
             digest = archive.digest.hex(),
         ))));
         steps
+    }
+
+    /// The archive leaves this host once it is loaded; the one that it is a copy of stays until there is another image.
+    fn copy(&self, copied: &Copied) -> Vec<Step> {
+        let (name, inputs) = (quote(&self.name), &copied.inputs);
+        let file = format!("image-{}.tar.gz", &inputs[..inputs.len().min(16)]);
+        // An id is compared on that host alone.
+        let make = format!(
+            r#"id=$(docker image inspect -f '{{{{.Id}}}} {{{{index .Config.Labels "{LABEL}"}}}}' {name}) || die there is no image {name}
+[ "${{id##* }}" = {inputs} ] || die {name} was built from other inputs
+f={CACHE}/{file}; n={CACHE}/image.made
+install -d -m 700 {CACHE}
+made=$(cat "$n" 2>/dev/null || :)
+if [ ! -f "$f" ] || [ "${{made% *}}" != "$id" ]; then
+  rm -f {CACHE}/image-*.tar.gz "$n"
+  t=$(mktemp {CACHE}/.provision.XXXXXX)
+  trap 'rm -f "$t" "$t.failed"' EXIT
+  {{ docker save {name} || : > "$t.failed"; }} | gzip -1 > "$t"
+  [ ! -e "$t.failed" ] || die {name} could not be saved
+  sum=$(sha256sum < "$t"); made="$id ${{sum%% *}}"
+  sync "$t"; mv -fT "$t" "$f"; trap - EXIT
+  printf '%s\n' "$made" > "$n"
+fi
+say "${{made##* }}""#
+        );
+        let handed = Handed {
+            from: copied.from.clone(),
+            make: Fix::new(make),
+            directory: CACHE,
+            name: file.clone(),
+        };
+        let load = format!(
+            r#"out=$(docker load -q -i {CACHE}/{file}) || die loading {CACHE}/{file} failed: "$out"
+rm -f {CACHE}/{file}
+docker image inspect -f 'image id {{{{.Id}}}}' {name}"#
+        );
+        vec![Step::Fetch(handed), Step::Run(Fix::new(load))]
     }
 
     fn build(&self, build: &Build) -> Vec<Step> {
@@ -138,13 +197,16 @@ impl Image {
         let secrets = fetched::export(&mut script, &self.proxy);
         let names = self.proxy.variables().0.into_iter().map(|(name, _)| name);
         let arguments: String = names.map(|name| format!(" --build-arg {name}")).collect();
+        let mut labels = format!("--label {LABEL}={}", build.digest());
+        if build.by == ImageBuild::Once {
+            let _ = write!(labels, " --label {BUILD}=\"$(cat /proc/sys/kernel/random/uuid)\"");
+        }
         // The classic builder is enough and is there in every engine since 1.8; buildx is a separate
         // package on some distributions.
         let _ = write!(
             script,
-            "DOCKER_BUILDKIT=0 docker build --rm --force-rm --label {LABEL}={digest} -t {name}{arguments} \"$d/context\"\n\
+            "DOCKER_BUILDKIT=0 docker build --rm --force-rm {labels} -t {name}{arguments} \"$d/context\"\n\
              docker image inspect -f 'image id {{{{.Id}}}}' {name}",
-            digest = build.digest(),
             name = quote(&self.name),
         );
         steps.push(Step::Run(Fix::with_secrets(script, secrets)));
@@ -160,6 +222,10 @@ impl Kind for Image {
     fn want(&self) -> Facts {
         match &self.origin {
             Origin::Build(build) => Facts::from([("inputs", build.digest())]),
+            Origin::Copy(Copied { inputs, build, .. }) => {
+                let build = build.clone().map(|build| ("build", build));
+                [("inputs", inputs.clone())].into_iter().chain(build).collect()
+            }
             Origin::Load { archive, .. } => Facts::from([("archive", archive.digest.hex().into())]),
             Origin::Pull => Facts::from([("image", "present".to_owned())]),
         }
@@ -194,7 +260,7 @@ impl Kind for Image {
          if ! command -v docker >/dev/null 2>&1; then echo 'engine absent'\n\
          elif [ -z \"$p\" ] || [ ! -d \"/proc/$p\" ]; then echo 'engine stopped'\n\
          elif [ $# -gt 0 ]; then echo 'engine running'\n\
-         docker image inspect -f '{{{{range .RepoTags}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{range .RepoDigests}}}}tag {{{{.}}}}\n{{{{end}}}}id {{{{.Id}}}} {{{{with .Config.Labels}}}}{{{{index . \"{LABEL}\"}}}}{{{{end}}}}' \"$@\" 2>/dev/null\n\
+         docker image inspect -f '{{{{range .RepoTags}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{range .RepoDigests}}}}tag {{{{.}}}}\n{{{{end}}}}{{{{with .Config.Labels}}}}{{{{with index . \"{BUILD}\"}}}}build {{{{.}}}}\n{{{{end}}}}{{{{end}}}}id {{{{.Id}}}} {{{{with .Config.Labels}}}}{{{{index . \"{LABEL}\"}}}}{{{{end}}}}' \"$@\" 2>/dev/null\n\
          else echo 'engine running'; fi"
         );
         Probe::new("images", script)
@@ -215,19 +281,22 @@ impl Kind for Image {
         }
         let facts = match &self.origin {
             Origin::Load { stamp, .. } => loaded(stamp, text),
-            Origin::Build(_) => find(&self.name, text).map(|(id, label)| {
-                Facts::from([("inputs", label.to_owned()), ("id", id.to_owned())])
+            Origin::Build(_) | Origin::Copy(_) => find(&self.name, text).map(|it| {
+                let build = it.build.map(|build| ("build", build.to_owned()));
+                let facts = [("inputs", it.inputs.to_owned()), ("id", it.id.to_owned())];
+                facts.into_iter().chain(build).collect()
             }),
             Origin::Pull => find(&self.name, text)
-                .map(|(id, _)| Facts::from([("image", "present".into()), ("id", id.to_owned())])),
+                .map(|it| Facts::from([("image", "present".into()), ("id", it.id.to_owned())])),
         };
         Look::Facts(facts.unwrap_or_default())
     }
 
-    /// Builds, loads or pulls.
+    /// Builds, copies, loads or pulls.
     fn fix(&self, _: &[Gap]) -> Vec<Step> {
         match &self.origin {
             Origin::Build(build) => self.build(build),
+            Origin::Copy(copied) => self.copy(copied),
             Origin::Load { archive, stamp } => self.load(archive, stamp),
             Origin::Pull => vec![Step::Run(Fix::new(format!(
                 "docker pull -q {name}\ndocker image inspect -f '{{{{.Id}}}}' {name}",
@@ -245,20 +314,29 @@ impl Kind for Image {
     }
 }
 
-/// Id and label of the image with a tag.
-fn find<'a>(name: &str, text: &'a str) -> Option<(&'a str, &'a str)> {
+/// What a probe printed of one image.
+struct Found<'a> {
+    id: &'a str,
+    inputs: &'a str,
+    build: Option<&'a str>,
+}
+
+/// The image with a tag.
+fn find<'a>(name: &str, text: &'a str) -> Option<Found<'a>> {
     let last = name.rsplit('/').next().unwrap_or(name);
     let whole = if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") };
-    let mut mine = false;
+    let (mut mine, mut build) = (false, None);
     for line in text.lines() {
         if let Some(tag) = line.strip_prefix("tag ") {
             mine |= tag == whole || tag.strip_prefix("docker.io/") == Some(whole.as_str());
+        } else if let Some(label) = line.strip_prefix("build ") {
+            build = Some(label.trim());
         } else if let Some(rest) = line.strip_prefix("id ") {
             if mine || rest.split(' ').next() == Some(name) {
                 let (id, label) = rest.split_once(' ').unwrap_or((rest, ""));
-                return Some((id, label.trim()));
+                return Some(Found { id, inputs: label.trim(), build });
             }
-            mine = false;
+            (mine, build) = (false, None);
         }
     }
     None
@@ -280,6 +358,7 @@ mod tests {
 
     fn built(name: &str) -> Image {
         let build = Build {
+            by: ImageBuild::Each,
             dockerfile: "FROM x".into(),
             files: Vec::new(),
             trees: Vec::new(),

@@ -190,7 +190,7 @@ impl Kind for Packages {
     fn secrets(&self) -> Vec<SecretRef> {
         let fixes = self.before.iter().filter_map(|step| match step {
             Step::Run(fix) | Step::Lead(fix) | Step::Reboot(fix) => Some(fix.secrets()),
-            Step::Push(_) => None,
+            Step::Push(_) | Step::Fetch(_) => None,
         });
         fixes.flatten().cloned().collect()
     }

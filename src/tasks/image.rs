@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Card, Wish, Wishes, World};
-use crate::inventory::{Inventory, MesosPackage, Spark, SparkImage};
+use crate::inventory::{ImageBuild, Inventory, MesosPackage, Spark, SparkImage};
 use crate::resource::image::{Build, Image, Origin};
 use crate::template::contexts::{Dockerfile, SparkSubmit};
 
@@ -35,8 +35,8 @@ pub(super) fn image(world: &World<'_>, spark: &Spark) -> Result<Image, String> {
                 &archive.digest.hex()[..16]
             ),
         },
-        SparkImage::Build { base, packages, .. } => {
-            Origin::Build(Arc::new(build(world, inventory, spark, base, packages)?))
+        SparkImage::Build { base, packages, build: by, .. } => {
+            Origin::Build(Arc::new(build(world, inventory, spark, base, packages, *by)?))
         }
     };
     Ok(Image { name: spark.image.name().to_owned(), origin, proxy: inventory.proxy.clone() })
@@ -48,6 +48,7 @@ fn build(
     spark: &Spark,
     base: &str,
     packages: &[String],
+    by: ImageBuild,
 ) -> Result<Build, String> {
     // libmesos in the image serves drivers in cluster mode; it can only come from a file.
     let mesos_deb = match &inventory.mesos.package {
@@ -67,6 +68,7 @@ fn build(
     // See docs/facts.md, "The dispatcher's driver cores"; it does no harm where a version does not need it.
     let wrapper = world.templates.render(&SparkSubmit { user: spark.user.clone() })?;
     Ok(Build {
+        by,
         dockerfile,
         files: vec![("spark-submit".to_owned(), wrapper)],
         trees: vec![("spark".to_owned(), spark.archive.clone(), "bin/spark-submit")],

@@ -50,6 +50,7 @@ fn whole() -> Value {
         "ssh": { "user": "ops", "port": 22, "identity_file": "~/k", "proxy_jump": "a@b:22,c", "known_hosts": "k",
                  "config_file": "c", "connect_timeout": "10secs", "become": true },
         "proxy": { "http": "http://p:3128", "https": "http://p:3128", "no_proxy": "localhost,10.0.0.0/8" },
+        "seed": "host",
         "hosts": {
             "m1": { "address": "10.0.0.1", "hostname": "m1.example", "ssh": { "host": "10.1.0.1", "port": "2222" },
                     "vars": { "x": 1 } },
@@ -85,7 +86,7 @@ fn whole() -> Value {
         "spark": {
             "version": "3.5.1", "archive": { "url": "https://x/s.tgz", "sha256": hex },
             "java": "openjdk-17-jre-headless", "user": "spark",
-            "image": { "tag": "t:1", "base": "debian:12", "packages": ["curl"] },
+            "image": { "tag": "t:1", "base": "debian:12", "packages": ["curl"], "build": "once" },
             "defaults": { "spark.cores.max": 4 }, "env": { "A": "b" },
             "clients": { "hosts": ["m1"] }, "dispatcher": { "hosts": ["m1"], "port": 7077 },
         },

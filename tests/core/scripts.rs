@@ -16,7 +16,7 @@ use provision::resource::reboot::Reboot;
 use provision::resource::registry::{Registry, Stale, Turn};
 use provision::resource::removed::{Removed, Way};
 use provision::resource::{Gap, Resource, ResourceId, probe};
-use provision::script::{Fix, Step};
+use provision::script::{Fix, Handed, Step};
 use provision::tasks::{self, World, desire};
 
 use super::support::world;
@@ -109,6 +109,9 @@ fn step(step: &Step) -> String {
             let from = push.from.file_name().unwrap_or_default().to_string_lossy();
             format!("(sends {from} to {}/{})", push.directory, push.name)
         }
+        Step::Fetch(Handed { from, make, directory, name }) => {
+            format!("(fetches {directory}/{name} from {from}, which makes it by)\n{}", make.text())
+        }
     }
 }
 
@@ -199,6 +202,15 @@ fn every_script_of_every_kind() {
     for (kind, text) in kinds {
         insta::assert_snapshot!(format!("kind_{kind}"), text);
     }
+}
+
+#[test]
+fn every_script_between_hosts() {
+    let mut text = String::new();
+    for (script, of) in super::shellcheck::between_hosts() {
+        show(&mut text, of, &script);
+    }
+    insta::assert_snapshot!("between_hosts", text);
 }
 
 #[test]

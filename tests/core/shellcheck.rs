@@ -5,12 +5,16 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
+use provision::apply::seed::{self, Keys};
 use provision::ground::HostName;
-use provision::inventory::Inventory;
+use provision::ground::digest::Algorithm;
+use provision::inventory::{Inventory, Proxy};
 use provision::mesos::asking::knowing;
 use provision::observe;
 use provision::plan::{Action, Plan, Stage, Wave, preflight};
-use provision::resource::Gap;
+use provision::resource::fetched::CACHE;
+use provision::resource::image::{Copied, Image, Origin};
+use provision::resource::{Gap, Kind as _};
 use provision::script::{Fix, Step};
 use provision::tasks::{Desired, Task, Wish, World, desire};
 
@@ -41,10 +45,15 @@ fn every_script_passes_shellcheck() {
             let fix = match step {
                 Step::Run(fix) | Step::Reboot(fix) => fix,
                 Step::Lead(fix) => fix.after(&knowing("http://10.0.0.1:5050")),
+                Step::Fetch(handed) => handed.make,
                 Step::Push(_) => continue,
             };
             scripts.insert(fix.script(|_| String::new()), format!("verbs: {}", resource.id()));
         }
+    }
+    for (script, of) in between_hosts() {
+        let script = Fix::new(script).script(|_| String::new());
+        scripts.insert(script, format!("between hosts: {of}"));
     }
     assert!(scripts.len() > 40, "only {} scripts", scripts.len());
     let folder = tempfile::tempdir().unwrap();
@@ -80,6 +89,25 @@ fn every_script_passes_shellcheck() {
         names.get(first),
         findings.into_iter().collect::<Vec<_>>().join("\n")
     );
+}
+
+/// What takes files from host to host, with what each does.
+pub(crate) fn between_hosts() -> Vec<(String, &'static str)> {
+    let a1 = HostName::new("a1");
+    let keys = Keys { server: "ssh-ed25519 AAAA".into(), client: "the key\nof the run".into() };
+    let digest = Algorithm::Sha256.digest(&"0".repeat(64)).expect("a digest");
+    let fetch = seed::fetch(&a1, "10.0.0.1", &keys, CACHE, "0123456789abcdef-mesos.deb", &digest);
+    let copied = Copied { from: a1, inputs: "0".repeat(64), build: None };
+    let (origin, proxy) = (Origin::Copy(copied), Proxy::default());
+    let image = Image { name: "spark-mesos".to_owned(), origin, proxy };
+    let made = image.fix(&[]).into_iter().map(|step| match step {
+        Step::Fetch(handed) => (handed.make, "an image is handed over"),
+        Step::Run(fix) => (fix, "an image is loaded"),
+        other => panic!("{other:?}"),
+    });
+    let fixes = [(seed::serve("10.0.0.1"), "a host serves"), (fetch, "a file is fetched")];
+    let fixes = fixes.into_iter().chain(made).map(|(fix, of)| (fix.text().to_owned(), of));
+    fixes.chain([(seed::keys().script("NONCE"), "keys are asked for")]).collect()
 }
 
 fn collect(name: &str, scripts: &mut BTreeMap<String, String>) {
@@ -121,6 +149,7 @@ fn collect(name: &str, scripts: &mut BTreeMap<String, String>) {
                 let fix = match step {
                     Step::Run(fix) => fix,
                     Step::Lead(fix) => fix.after(&knowing("http://10.0.0.1:5050")),
+                    Step::Fetch(handed) => handed.make,
                     Step::Reboot(_) | Step::Push(_) => continue,
                 };
                 add(fix.script(|_| "a 'secret'".to_owned()), of.clone());

@@ -2,6 +2,8 @@
 //! second apply has nothing to do. Debian 12 is what all other tests are about. Containers have the kernel of this
 //! machine; everything else is the release's own.
 
+use std::collections::BTreeSet;
+
 use super::support::lab::{Lab, spark, step};
 
 /// One machine of each kind.
@@ -28,15 +30,34 @@ const SPARK: [&str; 4] = [
 #[test]
 fn lab_debian_11_is_a_host() {
     let archive = spark();
-    let more = [&SPARK[..], &[archive.as_str(), "spark.image.base=debian:bullseye-slim"]].concat();
+    let own = [
+        archive.as_str(),
+        "spark.image.base=debian:bullseye-slim",
+        "spark.image.build=once",
+        "hosts.a2.address=10.77.0.3",
+        "mesos.agents.workers.hosts=[a1, a2]",
+        "seed=host",
+    ];
+    let more = [&SPARK[..], &own].concat();
     let lab = Lab::of_debian("lab-debian-11", "11", INVENTORY, &more);
-    is_told_apart(&lab, "11", "13");
+    is_told_apart(&lab, ["11", "13"], 3);
     step("apply makes it, Spark with its Java 17 included, and proves it");
     let apply = lab.run("apply", &["-y"]);
     assert_eq!(apply.code, 0, "{apply:?}");
-    for proof in ["pi-in-image a1: passed: ", "pi-through-mesos m1: passed (stand-in): "] {
+    for proof in [
+        "pi-in-image a1: passed: ",
+        "pi-in-image a2: passed: ",
+        "pi-through-mesos m1: passed (stand-in): ",
+    ] {
         assert!(apply.err.contains(&format!("smoke {proof}Pi is roughly 3.1")), "{}", apply.err);
     }
+    step("what hosts need left this machine once, and one image is on both agents");
+    assert!(!apply.err.contains("comes from here"), "{}", apply.err);
+    files_went_from_host_to_host(&lab, &["m1", "a1", "a2"]);
+    let [one, other] = ["a1", "a2"].map(|host| {
+        lab.on(host, "docker image inspect -f '{{.Id}}' spark-mesos").trim().to_owned()
+    });
+    assert!(one.starts_with("sha256:") && one == other, "{one} {other}");
     is_installed(&lab, "3.4.13", "20.10.5");
     let said = lab.on("m1", "/opt/spark/bin/spark-submit --version 2>&1");
     assert!(said.contains("OpenJDK 64-Bit Server VM, 17."), "{said}");
@@ -44,8 +65,8 @@ fn lab_debian_11_is_a_host() {
 
 #[test]
 fn lab_debian_13_is_a_host_and_has_no_java_for_spark() {
-    let lab = Lab::of_debian("lab-debian-13", "13", INVENTORY, &[]);
-    is_told_apart(&lab, "13", "12");
+    let lab = Lab::of_debian("lab-debian-13", "13", INVENTORY, &["seed=host"]);
+    is_told_apart(&lab, ["13", "12"], 2);
     step("Spark is refused before anything is changed");
     let before = ["m1", "a1"].map(|host| tree(&lab, host));
     let archive = spark();
@@ -60,11 +81,36 @@ fn lab_debian_13_is_a_host_and_has_no_java_for_spark() {
     step("apply makes the rest");
     let apply = lab.run("apply", &["-y"]);
     assert_eq!(apply.code, 0, "{apply:?}");
+    assert!(!apply.err.contains("comes from here"), "{}", apply.err);
+    files_went_from_host_to_host(&lab, &["m1", "a1"]);
     is_installed(&lab, "3.9.3", "26.1.5");
 }
 
+/// Of those who have a file all but one fetched it from another, and nothing is left of how.
+fn files_went_from_host_to_host(lab: &Lab, hosts: &[&str]) {
+    let on = |script: &str| hosts.iter().map(|host| lab.on(host, script)).collect::<Vec<_>>();
+    let kept = on("ls /var/lib/provision/cache");
+    let began = on("cat /var/lib/provision/runs/*/a*.start");
+    let names: BTreeSet<&str> = kept.iter().flat_map(|kept| kept.lines()).collect();
+    let of_many = names.into_iter().filter_map(|name| {
+        let have = kept.iter().filter(|kept| kept.lines().any(|it| it == name)).count();
+        (have > 1).then_some((name, have))
+    });
+    let of_many: Vec<(&str, usize)> = of_many.collect();
+    assert!(!of_many.is_empty(), "{kept:?}");
+    for (name, have) in of_many {
+        let fetched = began.iter().filter(|began| began.contains(&format!("fetch_{name}_from_")));
+        assert_eq!(fetched.count(), have - 1, "{name}: {began:?}");
+    }
+    let left = "ls -d /run/provision/seed /run/provision/fetch 2>/dev/null
+        systemctl is-active provision-seed; ss -ltn | grep ':7022 ' || true";
+    for left in on(left) {
+        assert_eq!(left.trim(), "inactive");
+    }
+}
+
 /// The twin says what it runs, and is not taken for one of another release.
-fn is_told_apart(lab: &Lab, debian: &str, other: &str) {
+fn is_told_apart(lab: &Lab, [debian, other]: [&str; 2], hosts: usize) {
     step("the twin is told from one of another release");
     for host in ["m1", "a1"] {
         assert_eq!(
@@ -79,7 +125,7 @@ fn is_told_apart(lab: &Lab, debian: &str, other: &str) {
         "{refused:?}"
     );
     let status = lab.command("lab", &["status"], &[]);
-    assert_eq!(status.out.matches(&format!("Debian {debian}")).count(), 2, "{status:?}");
+    assert_eq!(status.out.matches(&format!("Debian {debian}")).count(), hosts, "{status:?}");
     let again = lab.command("lab", &["up"], &[]);
     assert_eq!(again.code, 0, "{again:?}");
 }

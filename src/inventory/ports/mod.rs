@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use super::listeners::{DISPATCHER_PAGE, QUORUM_PORTS};
-use super::{Inventory, Part, Retired, Spark, ZooKeeper};
+use super::listeners::{DISPATCHER_PAGE, QUORUM_PORTS, SEED_PORT};
+use super::{Inventory, Part, Retired, Seeds, Spark, ZooKeeper};
 use crate::ground::{Endpoint, HostName};
 use crate::mesos::tls::Wire;
 
@@ -73,6 +73,7 @@ pub enum Peer {
 /// Everything that listens because the inventory asks for it, and sshd.
 pub fn open(inventory: &Inventory) -> Vec<OpenPort> {
     let mut all = ssh(inventory);
+    all.extend(seeds(inventory));
     let parts = [zookeeper(inventory), mesos(inventory), docker(inventory), spark(inventory)];
     for mut one in parts.into_iter().flatten() {
         let hosts = one.on.into_iter().flat_map(|part| inventory.hosts_of(part));
@@ -114,6 +115,33 @@ fn ssh(inventory: &Inventory) -> Vec<OpenPort> {
         credential: Some("a login".to_owned()),
     };
     ports.into_iter().map(of).collect()
+}
+
+/// Open only while a run hands files over; where it is shut they come from here, or a host is without its image.
+fn seeds(inventory: &Inventory) -> Option<OpenPort> {
+    let (on, hosts, from): (_, Vec<&HostName>, Vec<Part>) = match inventory.seeds()? {
+        Seeds::Agents => {
+            let agents = inventory.agents().map(|(_, host, _)| host).collect();
+            (Some(Part::Agent), agents, vec![Part::Agent])
+        }
+        Seeds::Hosts => {
+            let gone = |host: &&HostName| inventory.retired.get(*host) == Some(&Retired::Gone);
+            let hosts = inventory.hosts.keys().filter(|host| !gone(host)).collect();
+            (None, hosts, Part::ALL.to_vec())
+        }
+    };
+    let from = from.into_iter().filter(|part| inventory.hosts_of(*part).next().is_some());
+    let mut hosts: Vec<HostName> = hosts.into_iter().cloned().collect();
+    hosts.sort();
+    Some(OpenPort {
+        on,
+        hosts,
+        component: "files for other hosts, while a run hands them over",
+        ports: Ports::one(SEED_PORT),
+        binds: Binds::Own,
+        from: from.map(Peer::Hosts).collect(),
+        credential: Some("a key of that run".to_owned()),
+    })
 }
 
 /// Source: ZooKeeper 3.8, zookeeperAdmin.md: `clientPortAddress`, `quorumListenOnAllIPs`, AdminServer.

@@ -245,6 +245,29 @@ pub(super) fn same_machine(answers: &BTreeMap<HostName, Sections>) -> Vec<Proble
         .collect()
 }
 
+/// One image runs on one kind of processor.
+pub(super) fn one_image(
+    inventory: &Inventory,
+    answers: &BTreeMap<HostName, Sections>,
+) -> Option<Problem> {
+    inventory.spark.as_ref().filter(|spark| spark.image.is_built_once())?;
+    let mut first: Option<(&HostName, &str)> = None;
+    for (_, host, _) in inventory.agents() {
+        let Some(kind) = answers.get(host).and_then(|it| it.get("architecture")) else { continue };
+        let (one, of_one) = *first.get_or_insert((host, kind.trim()));
+        if of_one != kind.trim() {
+            let message = format!(
+                "{one} is {of_one} and {host} is {}, and an image that is built once runs on one of them",
+                kind.trim()
+            );
+            return Some(
+                error("image-architecture", message).help("write spark.image.build: each"),
+            );
+        }
+    }
+    None
+}
+
 /// Agents, servers and replicas that are on no host of this inventory: of a host whose line was deleted, say.
 /// Removal is never inferred, so they are left alone; but they are known of.
 pub fn strangers(inventory: &Inventory, observed: &Observed) -> Vec<Problem> {

@@ -93,6 +93,8 @@ pub const DOWNGRADE: &str = "downgrade";
 const BASE_KIB: u64 = 700 * 1024;
 /// What the Spark image, its build and its base take in Docker's data-root.
 const IMAGE_KIB: u64 = 3 * 1024 * 1024;
+/// What the image takes as an archive on its way from one agent to the others.
+const ARCHIVE_KIB: u64 = 1024 * 1024;
 /// What Spark unpacked takes on /opt.
 const SPARK_KIB: u64 = 700 * 1024;
 
@@ -162,6 +164,7 @@ pub fn check(
     found.extend(tls::step(inventory, answers));
     found.extend(cluster::ensemble(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(cluster::same_machine(answers).into_iter().map(|problem| (None, problem)));
+    found.extend(cluster::one_image(inventory, answers).into_iter().map(|problem| (None, problem)));
     found.extend(cluster::clocks(answers));
     found
 }
@@ -185,7 +188,9 @@ fn address(inventory: &Inventory, host: &HostName, text: &str) -> Option<Problem
 /// Path → KiB that a host's first installation writes there.
 fn room(inventory: &Inventory, host: &HostName) -> Vec<(String, u64)> {
     let spark = inventory.spark.as_ref();
-    let mut needs = vec![("/var".to_owned(), BASE_KIB)];
+    let handed =
+        spark.is_some_and(|it| it.image.is_built_once()) && inventory.agent(host).is_some();
+    let mut needs = vec![("/var".to_owned(), BASE_KIB + if handed { ARCHIVE_KIB } else { 0 })];
     if spark.is_some() && inventory.agent(host).is_some() {
         let root = inventory.docker.daemon.get("data-root").and_then(|root| root.as_str());
         needs.push((root.unwrap_or("/var/lib/docker").to_owned(), IMAGE_KIB));
@@ -383,11 +388,15 @@ mod tests {
     use crate::lints::load::{Lab, load_text};
 
     fn inventory(masters: &str, more: &str) -> Inventory {
+        with_agents(masters, "m7", more)
+    }
+
+    fn with_agents(masters: &str, agents: &str, more: &str) -> Inventory {
         let text = format!(
             "version: 1\ncluster: c\nhosts:\n  m[1:7]: {{ address: \"10.0.0.[1:7]\" }}\n\
              zookeeper: {{ servers: {{ m1: 1 }} }}\nmesos:\n  version: 1.11.0\n  package: {{ preinstalled: true }}\n\
              \x20 masters: {{ hosts: [\"{masters}\"], flags: {{ work_dir: /srv/mesos }} }}\n\
-             \x20 agents: {{ p: {{ hosts: [m7] }} }}\n{more}"
+             \x20 agents: {{ p: {{ hosts: [\"{agents}\"] }} }}\n{more}"
         );
         load_text("i", text.as_bytes(), Path::new("/"), &[], Lab::No).expect("good").inventory
     }
@@ -407,6 +416,12 @@ mod tests {
             said("", &one),
             ["/var and /var/lib/docker and /opt needs 4472 MiB free, 4000 MiB are"]
         );
+        // The archive of the image goes through it.
+        let once = inventory("m1", &SPARK.replace("spark: {", "spark: { image: { build: once },"));
+        assert_eq!(
+            disk(&once, &agent, &one.concat())[0].message,
+            said("", &one)[0].replace("4472", "5496")
+        );
         let data = "docker: { daemon: { data-root: /data/docker } }\n";
         let apart = [row(800, "/var"), row(9000, "/data"), row(800, "/")];
         assert_eq!(said(data, &apart), Vec::<String>::new());
@@ -423,6 +438,26 @@ mod tests {
         let script = probe(&asked, &Plan::default(), &agent).script("N");
         assert!(script.contains("for d in /var /data/docker /opt; do"), "{script}");
         assert_eq!(said("", &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_image_is_for_one_kind_of_processor() {
+        const SPARK: &str = "spark: { image: { build: BUILD }, version: 3.5.1, archive: { url: \"https://x/y\", sha256: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a } }\n";
+        let said = |build: &str, kinds: &[(&str, &str)]| {
+            let kind = |(host, kind): &(&str, &str)| {
+                let sections = Sections::from([("architecture".to_owned(), format!("{kind}\n"))]);
+                (HostName::new(host), sections)
+            };
+            let inventory = with_agents("m1", "m[6:7]", &SPARK.replace("BUILD", build));
+            cluster::one_image(&inventory, &kinds.iter().map(kind).collect()).map(|it| it.message)
+        };
+        let mixed = [("m1", "x86_64"), ("m6", "x86_64"), ("m7", "aarch64")];
+        let why =
+            "m6 is x86_64 and m7 is aarch64, and an image that is built once runs on one of them";
+        assert_eq!(said("once", &mixed).as_deref(), Some(why));
+        assert_eq!(said("each", &mixed), None);
+        // A master need not run it.
+        assert_eq!(said("once", &[("m1", "aarch64"), ("m6", "x86_64"), ("m7", "x86_64")]), None);
     }
 
     #[test]

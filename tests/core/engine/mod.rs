@@ -4,6 +4,7 @@ mod credentials;
 mod draining;
 mod proofs;
 mod quorums;
+mod seeds;
 
 use std::sync::Arc;
 

@@ -9,12 +9,12 @@ mod proofs;
 
 use super::support::room::{Room, in_each_shell, me, said};
 use archives::archive;
-use provision::ground::Digest;
 use provision::ground::digest::sha256;
-use provision::inventory::{Fetch, Proxy, Source};
+use provision::ground::{Digest, HostName};
+use provision::inventory::{Fetch, ImageBuild, Proxy, Source};
 use provision::resource::directory::Directory;
 use provision::resource::file::File;
-use provision::resource::image::{Build, Image, Origin};
+use provision::resource::image::{Build, Copied, Image, Origin};
 use provision::resource::link::Link;
 use provision::resource::proof::NOT_RUN;
 use provision::resource::service::{Ready, Service, State};
@@ -174,6 +174,7 @@ fn images_are_built_loaded_and_pulled() {
         let tree = archive(room, |_| ());
         fs::write(room.path("mesos.deb"), "deb").unwrap();
         let build = Build {
+            by: ImageBuild::Each,
             dockerfile: "FROM x\nRUN echo 'it'\\''s' \"$HOME\" %s\n".to_owned(),
             files: vec![("spark-submit".to_owned(), "#!/bin/sh\nexec \"$@\"\n".to_owned())],
             trees: vec![("spark".to_owned(), tree, "bin/spark-submit")],
@@ -201,6 +202,55 @@ fn images_are_built_loaded_and_pulled() {
         room.fails_with("pull", &pulled);
         room.settles(&pulled);
     });
+}
+
+#[test]
+fn an_image_of_all_is_saved_once_and_loaded_whole() {
+    in_each_shell(|room| {
+        engine_runs(room);
+        let build = |from: &str| Build {
+            by: ImageBuild::Once,
+            dockerfile: format!("FROM {from}\n"),
+            files: Vec::new(),
+            trees: Vec::new(),
+            blobs: Vec::new(),
+        };
+        let built = |from: &str| image("spark-mesos", Origin::Build(Arc::new(build(from))));
+        room.settles(&built("x"));
+        let theirs = fs::read_to_string(room.path("state/build")).unwrap();
+        assert_eq!(theirs.trim().len(), 36, "{theirs}");
+        let copy = |from: &str, build: Option<String>| {
+            let (host, inputs) = (HostName::new("a1"), self::inputs(&built(from)));
+            image("spark-mesos", Origin::Copy(Copied { from: host, inputs, build }))
+        };
+        let cache = room.path("var/lib/provision/cache");
+        let copies = |cache: &Path| {
+            let names = fs::read_dir(cache).unwrap().map(|it| it.unwrap().file_name());
+            names.filter(|name| name.to_string_lossy().ends_with(".tar.gz")).count()
+        };
+        // Another one of the same inputs, which is not that of the others.
+        let other = copy("x", Some("another".to_owned()));
+        assert_eq!(room.gaps(&other)[0].fact, "build");
+        let same = copy("x", Some(theirs.trim().to_owned()));
+        assert_eq!(room.gaps(&same), []);
+        // One that is saved half is none.
+        fs::write(room.path("state/saves-until"), "spark-mesos").unwrap();
+        assert!(!room.fix(&other, &room.gaps(&other)).status.success());
+        assert_eq!(copies(&cache), 0);
+        fs::remove_file(room.path("state/saves-until")).unwrap();
+        for _ in 0..2 {
+            let done = room.fix(&other, &room.gaps(&other));
+            assert!(done.status.success(), "{}", said(&done));
+            assert_eq!(copies(&cache), 0, "what was loaded stays");
+        }
+        // What was built from other inputs is not handed over.
+        let refused = room.fix(&copy("y", None), &room.gaps(&other));
+        assert!(said(&refused).contains("was built from other inputs"), "{}", said(&refused));
+    });
+}
+
+fn inputs(built: &Resource) -> String {
+    built.want()["inputs"].clone()
 }
 
 /// Asking a stopped engine would start it through its socket.

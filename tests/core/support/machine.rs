@@ -16,7 +16,10 @@ pub(crate) struct Machine {
     pub(crate) packages: BTreeMap<String, String>,
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) units: BTreeMap<String, Unit>,
+    /// The labels of each by its name: of its inputs and, where it is one for all, of its build.
     pub(crate) images: BTreeMap<String, String>,
+    /// What it says is the key of its server of files, where that is no key.
+    pub(crate) served_as: Option<String>,
     /// Its server has written data.
     pub(crate) data: bool,
     /// What it keeps of the masters' registry.
@@ -481,7 +484,11 @@ impl Machine {
         text.push_str("engine running\n");
         for (name, label) in &self.images {
             let tag = if name.contains(':') { name.clone() } else { format!("{name}:latest") };
-            let _ = writeln!(text, "tag {tag}\nid sha256:{} {label}", sha256(name));
+            // The label of its inputs and, where it is one for all, that of its build.
+            let (inputs, build) = label.split_once(' ').unzip();
+            let build = build.map(|build| format!("\nbuild {build}")).unwrap_or_default();
+            let inputs = inputs.unwrap_or(label);
+            let _ = writeln!(text, "tag {tag}{build}\nid sha256:{} {inputs}", sha256(name));
         }
         text
     }

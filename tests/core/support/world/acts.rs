@@ -1,8 +1,9 @@
 //! What a resource's fix does to a host of the tests' world: an arm for every kind.
 
 use provision::ground::HostName;
+use provision::inventory::ImageBuild;
 use provision::resource::drain::NOTE;
-use provision::resource::image::Origin;
+use provision::resource::image::{Image, Origin};
 use provision::resource::offers;
 use provision::resource::registry::{PENDING, Turn};
 use provision::resource::service::{RESTARTING, STAMPS, State};
@@ -11,6 +12,14 @@ use serde_json::{Value as Json, json};
 
 use super::super::{machine, quorums};
 use super::{Entry, World};
+
+/// Whose image it is a copy of.
+fn copied(resource: &Resource) -> Option<&HostName> {
+    match &resource.get::<Image>()?.origin {
+        Origin::Copy(copied) => Some(&copied.from),
+        _ => None,
+    }
+}
 
 impl World {
     /// Does what an action does, without the stamp that follows a healthy gate.
@@ -24,6 +33,7 @@ impl World {
         let now = self.now;
         let wanted = self.inventory.agent(host).cloned();
         let leads = self.leader("mesos-master").is_some();
+        let theirs = copied(resource).map(|from| self.machines[from].images.clone());
         let machine = self.machines.get_mut(host).expect("a machine");
         match resource {
             Resource::Packages(set) => {
@@ -65,7 +75,17 @@ impl World {
                 }
                 match &image.origin {
                     Origin::Build(build) => {
-                        machine.images.insert(image.name.clone(), build.digest());
+                        let label = match build.by {
+                            ImageBuild::Each => build.digest(),
+                            ImageBuild::Once => format!("{} {host}-{now}", build.digest()),
+                        };
+                        machine.images.insert(image.name.clone(), label);
+                    }
+                    Origin::Copy(copied) => {
+                        let theirs = theirs.as_ref().and_then(|all| all.get(&image.name));
+                        let label = theirs.filter(|label| label.starts_with(&copied.inputs));
+                        let label = label.ok_or("there is no image")?.clone();
+                        machine.images.insert(image.name.clone(), label);
                     }
                     Origin::Load { archive, stamp } => {
                         machine.images.insert("base:1".to_owned(), String::new());

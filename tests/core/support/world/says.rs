@@ -43,6 +43,8 @@ impl World {
                 }
                 "units" => machine.show(body),
                 "images" => machine.images(),
+                "server" => machine.served_as.clone().unwrap_or("ssh-ed25519 AAAA\n".to_owned()),
+                "client" => "the key of the run\n".to_owned(),
                 "weights" if machine.packages.contains_key("curl") => {
                     self.http(body, |code, page| foreign(&format!("{page}\n{code}")))
                 }
