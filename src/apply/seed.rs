@@ -23,8 +23,8 @@ use crate::script::{Fix, Handed, Probe, Push, Step, quote};
 const SERVES: &str = "/run/provision/seed";
 const FETCHES: &str = "/run/provision/fetch";
 const UNIT: &str = "provision-seed.service";
-/// A run that is killed leaves its server behind for so long.
-const LIFE_SECS: u32 = 3600;
+/// A run that is killed leaves its server behind for so long; one that goes on for longer finds it gone.
+const LIFE_SECS: u32 = 4 * 3600;
 /// So many fetch from one host at once.
 const SLOTS: usize = 8;
 

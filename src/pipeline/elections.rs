@@ -58,7 +58,7 @@ pub async fn ended<Hosts: Ask>(
         && began.elapsed() < ELECTION
     {
         if said.replace(task) != Some(task) {
-            let waiting_for = "a leader, whom its members elect".to_owned();
+            let waiting_for = format!("{} to elect a leader", task.card().title);
             sink.emit(Event::GateWaiting { task, hosts: members, waiting_for });
         }
         sleep(PAUSE).await;
