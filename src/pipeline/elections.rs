@@ -1,5 +1,5 @@
-//! Elections that are in progress: of a run that was cut short, say, or of a host that booted. What members say then is
-//! true for seconds, and nothing that changes a quorum is to be decided by it.
+//! Members that elect a leader, or have just begun: after a run that was cut short, say, or a boot. What they say then
+//! is true for seconds, and nothing that changes a quorum is to be decided by it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use super::load::Session;
 use super::look::ask_all;
 use crate::event::{Event, Sink};
 use crate::ground::HostName;
+use crate::health::Member;
 use crate::inventory::Inventory;
 use crate::observe;
-use crate::plan::{Observed, Seen};
+use crate::plan::{Because, Blocked, Observed, Scope, Seen, plan};
 use crate::remote::Ask;
 use crate::tasks::{Judged, Task};
 
@@ -45,20 +46,58 @@ pub fn electing(inventory: &Inventory, judged: &Judged) -> Option<(Task, Vec<Hos
         .then_some((Task::Masters, masters))
 }
 
-/// Waits until nobody elects any more, and looks again; what was seen of hosts that did not answer stays.
+/// Members that run and do not serve, of the first quorum that has such: they may have begun just now.
+fn beginning(judged: &Judged) -> Option<(Task, Vec<HostName>)> {
+    let running = &judged.running;
+    let servers =
+        |host: &HostName| running.servers.get(host).is_some_and(|it| it.runs || it.answers);
+    let masters = |host: &HostName| running.masters.contains_key(host);
+    let runs: [(Task, &dyn Fn(&HostName) -> bool); 2] =
+        [(Task::Zookeeper, &servers), (Task::Masters, &masters)];
+    runs.into_iter().find_map(|(task, runs)| {
+        let members = judged.health.get(&task)?.members.iter();
+        let sick = members.filter(|(host, it)| matches!(it, Member::Sick(_)) && runs(host));
+        let sick: Vec<HostName> = sick.map(|(host, _)| host.clone()).collect();
+        (!sick.is_empty()).then_some((task, sick))
+    })
+}
+
+/// What is waited for, with whom. Members that only begin keep nobody waiting unless a change of membership would be
+/// refused for them: they may as well be sick.
+fn awaited(
+    session: &Session,
+    observed: &Observed,
+    scope: Option<&Scope>,
+) -> Option<(Task, Vec<HostName>, String)> {
+    let Session { inventory, templates, desired, .. } = session;
+    if let Some((task, members)) = electing(inventory, &observed.judged) {
+        return Some((task, members, format!("{} to elect a leader", task.card().title)));
+    }
+    let (task, members) = beginning(&observed.judged)?;
+    let plan = plan(inventory, templates, desired, observed, scope?);
+    let refused =
+        |it: &Blocked| it.task == task && matches!(it.because, Because::Membership { .. });
+    let names: Vec<&str> = members.iter().map(HostName::as_str).collect();
+    let what = format!("{} of {} to serve", task.card().title, names.join(", "));
+    plan.blocked.iter().any(refused).then_some((task, members, what))
+}
+
+/// Waits until nobody elects any more, nor only begins, and looks again; what was seen of hosts that did not answer
+/// stays. The scope is that of a plan that makes hosts as the inventory says.
 pub async fn ended<Hosts: Ask>(
     session: &Session,
     hosts: &Arc<Hosts>,
     observed: Observed,
+    scope: Option<&Scope>,
     sink: &dyn Sink,
 ) -> Observed {
     let (inventory, desired) = (&session.inventory, &session.desired);
     let (mut observed, began, mut said) = (observed, Instant::now(), None);
-    while let Some((task, members)) = electing(inventory, &observed.judged)
+    while let Some((task, members, waiting_for)) = awaited(session, &observed, scope)
         && began.elapsed() < ELECTION
     {
-        if said.replace(task) != Some(task) {
-            let waiting_for = format!("{} to elect a leader", task.card().title);
+        if said.as_ref() != Some(&waiting_for) {
+            said = Some(waiting_for.clone());
             sink.emit(Event::GateWaiting { task, hosts: members, waiting_for });
         }
         sleep(PAUSE).await;

@@ -215,7 +215,14 @@ impl Run<'_> {
         let recorder = Arc::clone(&self.recorder);
 
         let observed = observe::observed(&self.session.inventory, &self.session.desired, answers);
-        let mut observed = elections::ended(&self.session, fleet, observed, &*recorder).await;
+        let mut observed = elections::ended(
+            &self.session,
+            fleet,
+            observed,
+            request.aim.scope(&self.scope),
+            &*recorder,
+        )
+        .await;
         if request.proofs == Proofs::DoNotCount {
             planning::forget_proofs(&mut observed);
         }

@@ -45,6 +45,13 @@ pub enum Aim<'a> {
     Verb(&'a Verb),
 }
 
+impl Aim<'_> {
+    /// The scope, where hosts are made what the inventory says.
+    pub fn scope<'a>(&self, scope: &'a Scope) -> Option<&'a Scope> {
+        matches!(self, Aim::Inventory { .. }).then_some(scope)
+    }
+}
+
 /// Makes the plan, asks what must be so before the first change, and says all of it: `planned` comes last,
 /// and what it counts is what will be done. `beside` is what was found before.
 ///

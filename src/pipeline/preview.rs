@@ -82,7 +82,8 @@ async fn made(request: &Request<'_>, run: &str, recorder: &Arc<Recorder>) -> any
     let opened = look::at_hosts(&session, &opening, &recorder::sink(recorder)).await;
     let fleet = Arc::new(opened.fleet);
     let observed = observe::observed(&session.inventory, &session.desired, opened.answers);
-    let observed = elections::ended(&session, &fleet, observed, &**recorder).await;
+    let observed =
+        elections::ended(&session, &fleet, observed, request.aim.scope(&scope), &**recorder).await;
     let aim = request.aim;
     let planned =
         planning::make(&session, &fleet, observed, Vec::new(), aim, &scope, recorder).await?;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use provision::apply::{Engine, Stop};
 use provision::event::{Event, Sink, Stamped};
 use provision::ground::HostName;
+use provision::inventory::Inventory;
 use provision::pipeline::elections;
 use provision::pipeline::load::Session;
 use provision::pipeline::planning::{self, Aim};
@@ -90,8 +91,12 @@ impl Render for Heard {
 }
 
 fn fresh() -> World {
+    World::fresh(demo(&[]))
+}
+
+fn demo(sets: &[&str]) -> Inventory {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/inventories/demo.yaml");
-    World::fresh(inventory(&std::fs::read_to_string(path).unwrap(), &SETS))
+    inventory(&std::fs::read_to_string(path).unwrap(), &[&SETS[..], sets].concat())
 }
 
 fn session(world: &World, view: &View) -> Session {
@@ -136,6 +141,7 @@ async fn after_election(
     let (_, plan) = world.plan(&Scope::default());
     world.apply(&plan, |_, _, _| ());
     begins(&mut world);
+    let scope = Scope::default();
     let view = world.look();
     let session = session(&world, &view);
     let fake = Fake::new(world, view.desired);
@@ -143,7 +149,7 @@ async fn after_election(
     let hosts = Arc::new(Moment { fake, over: began + Duration::from_secs(seconds), ends });
     let heard = Heard::default();
     let recorder = Recorder::new("r1", vec![Box::new(heard.clone())]);
-    let observed = elections::ended(&session, &hosts, view.observed, &recorder).await;
+    let observed = elections::ended(&session, &hosts, view.observed, Some(&scope), &recorder).await;
     let said = lock(&heard.0).clone();
     let waited = said.iter().filter_map(|event| match event {
         Event::GateWaiting { task, hosts, .. } => Some((*task, hosts.len())),
@@ -176,6 +182,31 @@ async fn an_election_is_waited_for_before_anything_is_decided() {
     let (judged, seconds, said) = after_election(silent, 5, |world| world.forged.clear()).await;
     assert_eq!(judged.health[&Task::Zookeeper].serving().len(), 2);
     assert_eq!((seconds, said), (5, vec![(Task::Zookeeper, 2)]));
+}
+
+/// One member that has only begun would have a change of membership refused, with a cure for what is not ill.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_has_just_begun_is_waited_for_where_membership_changes() {
+    let sick: fn(&mut World) = |world| {
+        world.forged.insert(HostName::new("m2"), ELECTS.to_owned());
+    };
+    let shrinks: fn(&mut World) = |world| {
+        world.forged.insert(HostName::new("m2"), ELECTS.to_owned());
+        world.inventory = demo(&["zookeeper.servers={m1: 1, m2: 2, c1: 4}"]);
+    };
+    let (judged, seconds, said) = after_election(shrinks, 5, |world| world.forged.clear()).await;
+    assert_eq!(
+        judged.health[&Task::Zookeeper].complaint(&HostName::new("m2")),
+        None,
+        "{:?}",
+        judged.health
+    );
+    assert_eq!((seconds, said), (5, vec![(Task::Zookeeper, 1)]));
+    // One that is sick stays so, and where nothing of membership changes keeps nobody waiting.
+    let (_, seconds, said) = after_election(shrinks, 3600, |_| ()).await;
+    assert_eq!((seconds, said.len()), (30, 1));
+    let (_, seconds, said) = after_election(sick, 5, |world| world.forged.clear()).await;
+    assert_eq!((seconds, said), (0, Vec::new()));
 }
 
 /// Where nobody can be elected nothing is waited for.
