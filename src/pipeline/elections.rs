@@ -1,7 +1,7 @@
 //! Members that elect a leader, or have just begun: after a run that was cut short, say, or a boot. What they say then
 //! is true for seconds, and nothing that changes a quorum is to be decided by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::load::Session;
 use super::look::ask_all;
 use crate::event::{Event, Sink};
 use crate::ground::HostName;
-use crate::health::Member;
+use crate::health::{Member, Running};
 use crate::inventory::Inventory;
 use crate::observe;
 use crate::plan::{Because, Blocked, Observed, Scope, Seen, plan};
@@ -48,15 +48,14 @@ pub fn electing(inventory: &Inventory, judged: &Judged) -> Option<(Task, Vec<Hos
 
 /// Members that run and do not serve, of the first quorum that has such: they may have begun just now.
 fn beginning(judged: &Judged) -> Option<(Task, Vec<HostName>)> {
-    let running = &judged.running;
-    let servers =
-        |host: &HostName| running.servers.get(host).is_some_and(|it| it.runs || it.answers);
-    let masters = |host: &HostName| running.masters.contains_key(host);
-    let runs: [(Task, &dyn Fn(&HostName) -> bool); 2] =
-        [(Task::Zookeeper, &servers), (Task::Masters, &masters)];
+    let Running { servers, masters, .. } = &judged.running;
+    let servers = servers.iter().filter(|(_, server)| server.runs || server.answers);
+    let servers: BTreeSet<&HostName> = servers.map(|(host, _)| host).collect();
+    let runs = [(Task::Zookeeper, servers), (Task::Masters, masters.keys().collect())];
     runs.into_iter().find_map(|(task, runs)| {
         let members = judged.health.get(&task)?.members.iter();
-        let sick = members.filter(|(host, it)| matches!(it, Member::Sick(_)) && runs(host));
+        let sick =
+            members.filter(|(host, it)| matches!(it, Member::Sick(_)) && runs.contains(host));
         let sick: Vec<HostName> = sick.map(|(host, _)| host.clone()).collect();
         (!sick.is_empty()).then_some((task, sick))
     })
