@@ -49,7 +49,7 @@ pub struct Engine<Hosts> {
     /// How many failed or unreachable hosts of a task are borne; `None` for each task's own budget.
     pub max_failed: Option<usize>,
     state: Mutex<Progress>,
-    seeds: seed::Seeds,
+    seeds: seed::Servers,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl<Hosts: Change> Engine<Hosts> {
             forks: Arc::new(Semaphore::new(forks.max(1))),
             max_failed,
             state: Mutex::new(Progress::default()),
-            seeds: seed::Seeds::default(),
+            seeds: seed::Servers::default(),
         })
     }
 

@@ -30,7 +30,7 @@ const SLOTS: usize = 8;
 
 /// Who serves what in this run.
 #[derive(Debug, Default)]
-pub(super) struct Seeds {
+pub(super) struct Servers {
     /// Files of this machine that more hosts than one are sent, by digest.
     wanted: Mutex<BTreeSet<String>>,
     /// Files of this machine, by digest: who was sent it from here.
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-impl Seeds {
+impl Servers {
     /// Looks through what will be done, for files that one host can give to others.
     pub(super) fn expect(&self, plan: &Plan) {
         let mut hosts: BTreeMap<String, BTreeSet<&HostName>> = BTreeMap::new();
